@@ -1,0 +1,135 @@
+"""Metrics of a worker. Enters: what tasks report; leaves: Prometheus text. Labels are bounded: topics, reasons, tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from aiokafka import TopicPartition
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
+TRANSACTION_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """All metrics of one worker process, in a registry of their own. Every name is part of the public contract."""
+
+    def __init__(self, service: str) -> None:
+        self.registry = CollectorRegistry()
+        self._service = service
+        label = {"registry": self.registry}
+        self._records = Counter("plantweave_records_total", "Rows taken from input topics", ["topic"], **label)
+        self._written = Counter("plantweave_records_written_total", "Rows written to output topics", ["topic"], **label)
+        self._counts = Counter("plantweave_events_total", "Events by kind and label", ["kind", "label"], **label)
+        self._rejects = Counter("plantweave_rejects_total", "Records rejected, by reason", ["reason"], **label)
+        self._late = Counter("plantweave_late_readings_total", "Readings after the watermark, by what became of them", ["outcome"], **label)
+        self._discards = Counter("plantweave_task_discards_total", "Tasks given up and restored", ["why"], **label)
+        self._seeks = Counter("plantweave_task_seeks_total", "Lost fetches asked for again", **label)
+        self._restore = Histogram("plantweave_restore_seconds", "Restoring a task", **label)
+        self._restored = Counter("plantweave_restored_records_total", "State records read by restores", **label)
+        self._transaction = Histogram("plantweave_transaction_seconds", "One transaction", buckets=TRANSACTION_BUCKETS, **label)
+        self._latency = Histogram("plantweave_latency_seconds", "Broker time of the oldest input to commit of what came of it", buckets=LATENCY_BUCKETS, **label)
+        self._state_bytes = Counter("plantweave_state_bytes_total", "Bytes written to the state topic", **label)
+        self._open = Gauge("plantweave_tasks_open", "Tasks that are open", **label)
+        self._assigned = Gauge("plantweave_tasks_assigned", "Tasks that are assigned", **label)
+        self._ready = Gauge("plantweave_ready", "1 where /ready says yes", **label)
+        self._restoring = Gauge("plantweave_restore_progress_ratio", "Share of the state read, by partition", ["partition"], **label)
+        self._watermark = Gauge("plantweave_watermark_lag_seconds", "Now minus the task's watermark", ["partition"], **label)
+        self._lag = Gauge("plantweave_consumer_lag_records", "Last stable offset minus committed position", ["topic", "partition"], **label)
+        self._windows = Gauge("plantweave_open_windows", "Windows that have begun and are not closed", ["partition"], **label)
+        self._context = Gauge("plantweave_context_version", "Changes of context applied", **label)
+        self._peak = Gauge("plantweave_state_rows", "Rows in a task's tables", ["partition", "table"], **label)
+
+    def records(self, topic: str, count: int) -> None:
+        """Rows of an input topic were taken."""
+        self._records.labels(topic).inc(count)
+
+    def written(self, topic: str, count: int) -> None:
+        """Rows go to an output topic."""
+        self._written.labels(topic).inc(count)
+
+    def counts(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """What the core counted; rejects and late readings have metrics of their own."""
+        for (kind, label), count in counts.items():
+            if not count:
+                continue
+            if kind == "rejects":
+                self._rejects.labels(label).inc(count)
+            elif kind == "late":
+                self._late.labels(label).inc(count)
+            else:
+                self._counts.labels(kind, label).inc(count)
+
+    def discarded(self, why: str) -> None:
+        """A task was given up."""
+        self._discards.labels(why).inc()
+
+    def sought(self) -> None:
+        """A lost fetch was asked for again."""
+        self._seeks.inc()
+
+    def restoring(self, partition: int, done: int, total: int) -> None:
+        """Progress of a restore."""
+        self._restoring.labels(str(partition)).set(done / total if total else 1.0)
+
+    def restored(self, partition: int, seconds: float, records: int) -> None:
+        """A restore is done."""
+        self._restoring.labels(str(partition)).set(1.0)
+        self._restore.observe(seconds)
+        self._restored.inc(records)
+
+    def committed(
+        self, partition: int, seconds: float, ingest_us: int | None, offsets: Mapping[TopicPartition, int], size: int
+    ) -> None:
+        """A transaction is committed; `ingest_us` is the broker time of its oldest input."""
+        self._transaction.observe(seconds)
+        self._state_bytes.inc(size)
+        if ingest_us is not None:
+            self._latency.observe(max(0.0, time.time() - ingest_us / 1e6))
+
+    def task(self, partition: int, watermark_us: int | None, rows: Mapping[str, int], lags: Mapping[str, int]) -> None:
+        """State of one open task, sampled; `lags` by topic."""
+        if watermark_us is not None:
+            self._watermark.labels(str(partition)).set(time.time() - watermark_us / 1e6)
+        for table, count in rows.items():
+            self._peak.labels(str(partition), table).set(count)
+        for topic, lag in lags.items():
+            self._lag.labels(topic, str(partition)).set(lag)
+
+    def gauges(self, partition: int, gauges: Mapping[str, int]) -> None:
+        """Present numbers of a task, as the core told them."""
+        if (count := gauges.get("open_windows")) is not None:
+            self._windows.labels(str(partition)).set(count)
+
+    def forget(self, partition: int, topics: tuple[str, ...], tables: tuple[str, ...]) -> None:
+        """A task went to another worker: its gauges go with it."""
+        label = str(partition)
+        for gauge in (self._watermark, self._windows, self._restoring):
+            _remove(gauge, label)
+        for table in tables:
+            _remove(self._peak, label, table)
+        for topic in topics:
+            _remove(self._lag, topic, label)
+
+    def tasks(self, open_: int, assigned: int, ready: bool, context_version: int) -> None:
+        """Numbers of tasks, and readiness."""
+        self._open.set(open_)
+        self._assigned.set(assigned)
+        self._ready.set(ready)
+        self._context.set(context_version)
+
+    def text(self) -> bytes:
+        """Prometheus exposition text."""
+        return generate_latest(self.registry)
+
+
+def _remove(gauge: Gauge, *labels: str) -> None:
+    try:
+        gauge.remove(*labels)
+    except KeyError:
+        return  # never set
+
+
+__all__ = ["Metrics"]

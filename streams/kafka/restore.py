@@ -1,0 +1,78 @@
+"""Restoring a task: read its state partition from log start to last stable offset. Leaves: `state.Restored`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from aiokafka import TopicPartition
+
+from streams.core.stage import Table
+from streams.kafka.clients import admin, groupless_consumer
+from streams.kafka.state import Reader, Restored, StateFault
+from streams.settings import Settings
+
+READ_TIMEOUT_MS = 500
+
+
+class DataLoss(RuntimeError):
+    """Input that a task still needed is gone from its topic; the text says what to do."""
+
+
+async def restore(
+    settings: Settings,
+    state: TopicPartition,
+    tables: Iterable[Table],
+    inputs: Iterable[TopicPartition],
+    progress: Callable[[int, int], None],
+) -> tuple[Restored, dict[tuple[str, int], int]]:
+    """State of one task and the log start of each input.
+
+    The caller has initialised its transactional producer before: that ended the former owner's transaction, so that
+    the last stable offset is the end. `progress` gets (records read, records in all).
+    """
+    reader = Reader(tables)
+    consumer = groupless_consumer(settings)
+    await consumer.start()
+    try:
+        consumer.assign([state, *inputs])
+        consumer.pause(*inputs)
+        starts = await consumer.beginning_offsets(list(inputs))
+        begin = (await consumer.beginning_offsets([state]))[state]
+        end = (await consumer.end_offsets([state]))[state]
+        consumer.seek(state, begin)
+        while await consumer.position(state) < end:
+            for records in (await consumer.getmany(state, timeout_ms=READ_TIMEOUT_MS)).values():
+                for record in records:
+                    reader.add(record.value)
+                await asyncio.sleep(0)
+            progress(await consumer.position(state) - begin, end - begin)
+    finally:
+        await consumer.stop()
+    return reader.restored, {(tp.topic, tp.partition): offset for tp, offset in starts.items()}
+
+
+def check_positions(service: str, restored: Restored, starts: dict[tuple[str, int], int]) -> None:
+    """Raise `DataLoss` where a position lies below the log start: retention was faster than the service."""
+    gone = [
+        f"{topic}/{partition} from {position} to {starts[(topic, partition)]}"
+        for (topic, partition), position in restored.positions.items()
+        if position < starts.get((topic, partition), 0)
+    ]
+    if gone:
+        raise DataLoss(
+            f"{service}: readings were deleted before they were processed ({'; '.join(gone)}). Raise the topics' retention.ms; "
+            f"to go on without them, run `plantweave worker {service} --accept-data-loss` once."
+        )
+
+
+async def delete_before(settings: Settings, state: TopicPartition, offset: int) -> None:
+    """DeleteRecords: everything in the state partition before `offset` is covered by a snapshot."""
+    from confluent_kafka import TopicPartition as Boundary  # noqa: PLC0415 - same name as aiokafka's
+
+    futures = admin(settings).delete_records([Boundary(state.topic, state.partition, offset)])
+    for future in futures.values():
+        await asyncio.wrap_future(future)
+
+
+__all__ = ["DataLoss", "StateFault", "check_positions", "delete_before", "restore"]

@@ -1,0 +1,55 @@
+"""A service as the shell runs it: which topics, which core, how records become frames and frames become records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+
+from streams.core.stage import StageCore
+from streams.kafka.chunks import Chunk
+from streams.topology import Topic
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record to send: `key` decides the partition (murmur2, as Java's and Faust's producers)."""
+
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Rows of a chunk in offset order, and what of it could not be decoded (columns of ot.reading.rejected.v1)."""
+
+    frame: pl.DataFrame
+    rejects: pl.DataFrame | None = None
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+class Serde(Protocol):
+    """Decodes chunks and encodes output frames of one service."""
+
+    async def decode(self, topic: Topic, chunk: Chunk, from_offset: int) -> Decoded:
+        """Rows of `chunk` at or above `from_offset`."""
+        ...
+
+    def encode(self, topic: Topic, frame: pl.DataFrame) -> Sequence[Record]:
+        """Records for the rows of `frame`, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: consumer group, inputs, pure core, serde. `rejects` is where undecodable records are told."""
+
+    name: str
+    reads: tuple[Topic, ...]
+    writes: tuple[Topic, ...]
+    core: StageCore
+    serde: Serde
+    context: tuple[Topic, ...] = ()
+    rejects: Topic | None = None

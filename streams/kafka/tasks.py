@@ -1,0 +1,190 @@
+"""The tasks of a worker: opened on assignment, closed on revoke, restored after a failure, ticked by time.
+
+Enters: assignments, chunks, time. Leaves: open tasks, readiness and liveness. Opening happens in the background and
+concurrently, never in the agent's loop: a partition that receives nothing must be alive too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+from faust.types import TP
+
+from streams.kafka.chunks import Chunk
+from streams.kafka.restore import DataLoss
+from streams.kafka.state import StateFault
+from streams.kafka.task import Shell, Status, Task
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.2
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+OPEN_TIMEOUT_S = 600.0
+# A fenced task whose partition is still ours: nobody else can own it once the session has timed out.
+FENCE_MARGIN_S = 2.0
+
+
+class CoPartitionFault(RuntimeError):
+    """A worker was given part of a task's inputs only."""
+
+
+class Tasks:
+    """All tasks of one worker. `fatal` is set to what no retry can mend; the worker stops then."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self.fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self.assigned_once = False
+        self._tasks: dict[int, Task] = {}
+        self._keepers: dict[int, asyncio.Task[None]] = {}
+        self._ticker: asyncio.Task[None] | None = None
+        self._lagging_since: dict[int, float] = {}
+        self._stopping = False
+
+    # -- assignment ------------------------------------------------------------------------------------------------
+
+    async def assign(self, tps: Iterable[TP]) -> None:
+        """The group gave us these input partitions: open a task per partition number."""
+        inputs = {self.shell.full(topic.name) for topic in self.shell.service.reads}
+        by_number: dict[int, set[str]] = defaultdict(set)
+        for tp in tps:
+            if tp.topic in inputs:
+                by_number[tp.partition].add(tp.topic)
+        for number, topics in by_number.items():
+            if topics != inputs:
+                raise CoPartitionFault(
+                    f"partition {number} of {sorted(inputs - topics)} went to another worker than that of {sorted(topics)}; "
+                    "all inputs of a service need the same number of partitions: run `plantweave topics check`"
+                )
+        await self.revoke(set(self._tasks) - set(by_number))
+        if self._ticker is None:
+            self._ticker = asyncio.ensure_future(self._tick())
+        for number in sorted(by_number):
+            if number not in self._keepers and not self._stopping:
+                self._keepers[number] = asyncio.ensure_future(self._keep(number))
+        self.assigned_once = True
+
+    async def revoke(self, numbers: Iterable[int] | None = None) -> None:
+        """Close these tasks (all of them by default), each after its transaction."""
+        leaving = list(self._keepers) if numbers is None else list(numbers)
+        keepers = [self._keepers.pop(number) for number in leaving if number in self._keepers]
+        tasks = [self._tasks.pop(number) for number in leaving if number in self._tasks]
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        await asyncio.gather(*(task.close() for task in tasks))
+        topics = tuple(topic.name for topic in self.shell.service.reads)
+        tables = tuple(table.name for table in self.shell.service.core.tables)
+        for number in leaving:
+            self.shell.metrics.forget(number, topics, tables)
+            self._lagging_since.pop(number, None)
+
+    async def stop(self) -> None:
+        """Finish every transaction and close everything; nothing is taken afterwards."""
+        self._stopping = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self.revoke()
+
+    async def _keep(self, number: int) -> None:
+        """Open a task and open it again after each failure, until revoked."""
+        attempt = 0
+        while True:
+            task = Task(self.shell, number)
+            try:
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    await task.open()
+            except (StateFault, DataLoss) as why:
+                await task.close()
+                self._fail(why)
+                return
+            except Exception as why:  # noqa: BLE001 - the broker is away, or a former owner is being fenced: again
+                log.warning("task not opened, trying again", extra={"task": task.name, "why": f"{type(why).__name__}: {why}"})
+                await task.close()
+                await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+                attempt += 1
+                continue
+            except asyncio.CancelledError:
+                await task.close()
+                raise
+            self._tasks[number] = task
+            opened = time.monotonic()
+            await task.failed.wait()
+            self._tasks.pop(number, None)
+            fenced = task.status is Status.FENCED
+            await task.close()
+            attempt = 0 if time.monotonic() - opened > BACKOFF_S[-1] else attempt + 1
+            wait = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+            if fenced:
+                wait = self.shell.settings.session_timeout_ms / 1000 + FENCE_MARGIN_S
+            await asyncio.sleep(wait)
+
+    def _fail(self, why: BaseException) -> None:
+        if not self.fatal.done():
+            self.fatal.set_result(why)
+
+    # -- work ------------------------------------------------------------------------------------------------------
+
+    async def process(self, chunk: Chunk) -> None:
+        """Give a chunk to its task; chunks of partitions that are not open are dropped, their task will seek."""
+        task = self._tasks.get(chunk.partition)
+        if task is None:
+            return
+        try:
+            await task.process(chunk)
+        except asyncio.CancelledError as why:
+            await task.discard(why)
+            raise
+        except BaseException as why:
+            # Bad code, not bad data: going on would lose the chunk. Rust panics derive from BaseException.
+            await task.discard(RuntimeError(str(why)))
+            log.exception("a step failed on %r; the worker stops, nothing of it is committed", chunk)
+            self._fail(why)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for number, task in list(self._tasks.items()):
+                try:
+                    await task.tick()
+                except asyncio.CancelledError:
+                    raise
+                except BaseException as why:
+                    await task.discard(RuntimeError(str(why)))
+                    log.exception("a timer failed in task %s; the worker stops", task.name)
+                    self._fail(why)
+                self._sample(number, task)
+            self.shell.metrics.tasks(len(self.open), len(self._keepers), self.ready, self.shell.context.current.version)
+
+    # -- health ----------------------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> list[Task]:
+        """Tasks at work."""
+        return [task for task in self._tasks.values() if task.status is Status.OPEN]
+
+    @property
+    def ready(self) -> bool:
+        """Every assigned task is open (none restoring, none fenced)."""
+        return self.assigned_once and len(self.open) == len(self._keepers)
+
+    def stuck(self, timeout_s: float) -> list[str]:
+        """Tasks that have had lag for `timeout_s` without committing: the worker is not live."""
+        now = time.monotonic()
+        return [
+            task.name
+            for number, task in self._tasks.items()
+            if number in self._lagging_since and now - max(self._lagging_since[number], task.committed_at) > timeout_s
+        ]
+
+    def _sample(self, number: int, task: Task) -> None:
+        lags = task.lags()
+        if any(lags.values()):
+            self._lagging_since.setdefault(number, time.monotonic())
+        else:
+            self._lagging_since.pop(number, None)
+        self.shell.metrics.task(number, task.watermark_us, task.rows(), lags)

@@ -1,0 +1,218 @@
+"""A worker: one process that runs one service until told to stop. Enters: a service and settings; leaves: an exit code.
+
+Start: wait for the broker, check topics, load context, join the group. Stop: finish transactions, leave. A worker that
+loses the broker goes on trying; one whose Faust app gives up starts over in the same process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+import faust
+from confluent_kafka import KafkaException
+
+from streams import topology
+from streams.kafka import app as faust_app
+from streams.kafka import topics as topic_admin
+from streams.kafka import versions
+from streams.kafka.context import ContextStore
+from streams.kafka.health import Health
+from streams.kafka.metrics import Metrics
+from streams.kafka.service import Service
+from streams.kafka.state import Origin
+from streams.kafka.task import Shell
+from streams.kafka.tasks import Tasks
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+APP_STOP_TIMEOUT_S = 10.0
+PACE_PER_S = 20.0
+PACE_BURST = 5.0
+
+
+class CommitPace:
+    """Token bucket: commits start at once while there are few of them; under load the interval rules."""
+
+    def __init__(self, per_s: float = PACE_PER_S, burst: float = PACE_BURST) -> None:
+        self._per_s, self._burst = per_s, burst
+        self._tokens, self._at = burst, time.monotonic()
+
+    def at_once(self) -> bool:
+        """Take a token, if there is one."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
+        self._at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class Worker:
+    """One run of one service. `make_service` is called once the settings are known to be good."""
+
+    def __init__(self, settings: Settings, make_service: Callable[[Settings], Service], accept_data_loss: bool = False):
+        self.settings = settings
+        self.service = make_service(settings)
+        self.metrics = Metrics(self.service.name)
+        self.accept_data_loss = accept_data_loss
+        self.group = settings.topic_prefix + topology.group(self.service.name)
+        self.context = ContextStore(settings, self.service.context)
+        self._tasks: Tasks | None = None
+        self._stop = asyncio.Event()
+        self._app: faust.App | None = None
+        self.health = Health(self.metrics, self._not_ready, self._not_live)
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT (0), or until something no retry can mend (1)."""
+        versions.check()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        await self.health.start(self.settings.http_host, self.settings.http_port)
+        log.info("http", extra={"host": self.settings.http_host, "port": self.health.port})
+        try:
+            if not await self._until_broker():
+                return 0
+            shell_parts = await asyncio.to_thread(self._check_topics)
+            await self.context.start()
+            return await self._serve(*shell_parts)
+        except topic_admin.TopicFault as why:
+            log.error("%s", why)
+            return 1
+        finally:
+            await self.context.stop()
+            await self.health.stop()
+
+    async def _until_broker(self) -> bool:
+        """Wait, with backoff, until the broker answers; False where told to stop meanwhile."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                await asyncio.to_thread(topic_admin.identify, self.settings, [])
+                return True
+            except KafkaException as why:
+                wait = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+                attempt += 1
+                log.warning(
+                    "no broker at %s, trying again", self.settings.bootstrap_servers, extra={"in_s": wait, "why": str(why)}
+                )
+                await self._sleep(wait)
+        return False
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+
+    def _check_topics(self) -> tuple[Origin, dict[str, int]]:
+        prefix = self.settings.topic_prefix
+        inputs = [prefix + topic.name for topic in self.service.reads]
+        state = prefix + topology.state_topic(self.service.name)
+        rejects = [self.service.rejects] if self.service.rejects else []
+        outputs = [prefix + topic.name for topic in (*self.service.writes, *rejects)]
+        context = [prefix + topic.name for topic in self.service.context]
+        counts = topic_admin.partitions(self.settings, [*inputs, state, *outputs, *context])
+        number = topic_admin.check_co_partitioning(
+            self.service.name, {name: counts[name] for name in inputs}, (state, counts[state])
+        )
+        cluster, ids = topic_admin.identify(self.settings, inputs)
+        return Origin(cluster, ids, number, self.service.name), counts
+
+    async def _serve(self, origin: Origin, partitions: dict[str, int]) -> int:
+        instance = self.settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
+        app = self._app = faust_app.build(self.settings, self.group, f"{self.service.name}-{instance}")
+        app.finalize()
+        shell = Shell(
+            self.service,
+            self.settings,
+            origin,
+            self.group,
+            faust_app.consumer_of(app),
+            self.context,
+            self.metrics,
+            CommitPace(),
+            partitions,
+            self.accept_data_loss,
+        )
+        tasks = self._tasks = Tasks(shell)
+        names = [shell.full(topic.name) for topic in self.service.reads]
+        faust_app.add_agent(app, self.service.name, names, tasks.process)
+        faust_app.follow_assignments(app, tasks.assign, tasks.revoke)
+        await app.start()
+        stop = asyncio.ensure_future(self._stop.wait())
+        crash = asyncio.ensure_future(_crashed(app))
+        await asyncio.wait([stop, crash, tasks.fatal], return_when=asyncio.FIRST_COMPLETED)
+        for waiter in (stop, crash):
+            waiter.cancel()
+        fatal = tasks.fatal.result() if tasks.fatal.done() else None
+        crashed = app.crash_reason if app.crashed else None
+        await tasks.stop()
+        await self._stop_app(app)
+        if fatal is not None:
+            log.error("stopping: %s", fatal)
+            return 1
+        if crashed is not None and not self._stop.is_set():
+            log.error("the Faust app crashed, starting over", extra={"why": repr(crashed)})
+            await self._sleep(BACKOFF_S[1])
+            return RESTART
+        log.info("stopped")
+        return 0
+
+    async def _stop_app(self, app: faust.App) -> None:
+        try:
+            async with asyncio.timeout(APP_STOP_TIMEOUT_S):
+                await app.stop()
+        except Exception as why:  # noqa: BLE001 - transactions are finished; the process ends in any case
+            log.warning("Faust did not stop in time: %r", why)
+
+    def _not_ready(self) -> list[str]:
+        against = []
+        if not self.context.ready:
+            against.append("context is being loaded")
+        if self._tasks is None or not self._tasks.assigned_once:
+            against.append("no partitions assigned yet")
+        elif not self._tasks.ready:
+            against.append("tasks are being restored or are fenced")
+        return against
+
+    def _not_live(self) -> list[str]:
+        if self._tasks is None:
+            return []
+        stuck = self._tasks.stuck(self.settings.liveness_timeout_s)
+        return [f"no commit in spite of lag: {name}" for name in stuck]
+
+
+RESTART = 75
+
+
+async def _crashed(app: faust.App) -> None:
+    while not app.crashed:
+        await asyncio.sleep(0.25)
+
+
+def main(settings: Settings, make_service: Callable[[Settings], Service], accept_data_loss: bool = False) -> int:
+    """Run a worker on uvloop; a crashed Faust app starts over with the same process id."""
+    import uvloop  # noqa: PLC0415 - not needed to import the module
+
+    async def run() -> int:
+        return await Worker(settings, make_service, accept_data_loss).run()
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    code = asyncio.run(run())
+    sys.stderr.flush()
+    if code == RESTART:
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same command again
+    # Threads of a half-stopped client must not keep a stopped worker alive.
+    os._exit(code)
