@@ -48,8 +48,16 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class OursOnly(logging.Filter):
+    """Lets warnings of the Kafka libraries pass, and all of our own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING or not record.name.startswith(("faust", "mode", "aiokafka"))
+
+
 def setup(service: str, level: str, style: str) -> None:
     """Send all logs of this process to stderr in one style."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service) if style == "json" else TextFormatter(service))
+    handler.addFilter(OursOnly())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

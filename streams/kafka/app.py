@@ -67,6 +67,8 @@ def build(settings: Settings, group: str, instance_id: str) -> faust.App:
     app.transport = Transport(app.conf.broker_consumer, app)
     for noisy in ("faust", "aiokafka", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Brokers answer NOT_ENOUGH_REPLICAS while the markers of the last transaction are written (KIP-890); retried in ms.
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
     return app
 
 

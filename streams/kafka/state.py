@@ -21,6 +21,11 @@ from streams.core.stage import Change, Table, Tables, apply
 MAGIC: Final = b"PWS1"
 PART_BYTES: Final = 480 * 1024
 FORMAT: Final = 1
+PART: Final = struct.Struct(">4sQII")  # magic, sequence, index of the part, number of parts
+FOREIGN: Final = (
+    "the state topic holds a record that is not ours: another program writes there, or it was damaged. Give each "
+    "deployment its own PLANTWEAVE_TOPIC_PREFIX; `plantweave state reset SERVICE --yes` gives up what is there."
+)
 
 Kind = Literal["delta", "snapshot"]
 
@@ -119,7 +124,7 @@ def encode(
     payload = json.dumps(header, separators=(",", ":")).encode()
     whole = struct.pack(">I", len(payload)) + payload + body
     slices = [whole[at : at + PART_BYTES] for at in range(0, len(whole), PART_BYTES)]
-    return [MAGIC + struct.pack(">QII", sequence, index, len(slices)) + piece for index, piece in enumerate(slices)]
+    return [PART.pack(MAGIC, sequence, index, len(slices)) + piece for index, piece in enumerate(slices)]
 
 
 class Reader:
@@ -136,23 +141,23 @@ class Reader:
 
     def add(self, value: bytes | None) -> None:
         """Take the next record's value; StateFault where it is not a state record."""
-        if value is None or value[:4] != MAGIC:
-            raise StateFault(
-                "the state topic holds a record that is not ours: another program writes there, or the format is older. "
-                "Give each deployment its own PLANTWEAVE_TOPIC_PREFIX."
-            )
-        sequence, index, count = struct.unpack_from(">QII", value, 4)
+        if value is None or value[:4] != MAGIC or len(value) < PART.size:
+            raise StateFault(FOREIGN)
+        _, sequence, index, count = PART.unpack_from(value)
         if index == 0:
             self._parts, self._sequence = [], sequence
         if sequence != self._sequence or index != len(self._parts):
             self._parts, self._sequence = [], -1  # the head of this one was deleted: a later snapshot follows
             return
-        self._parts.append(value[20:])
+        self._parts.append(value[PART.size :])
         self.restored.records += 1
         if index + 1 == count:
             whole = b"".join(self._parts)
             self._parts = []
-            self._take(whole)
+            try:
+                self._take(whole)
+            except (struct.error, ValueError, KeyError, pl.exceptions.PolarsError) as why:
+                raise StateFault(f"{FOREIGN} ({type(why).__name__}: {why})") from why
 
     def _take(self, whole: bytes) -> None:
         length = struct.unpack_from(">I", whole)[0]

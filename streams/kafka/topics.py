@@ -102,3 +102,14 @@ def check_co_partitioning(service: str, inputs: Mapping[str, int], state: tuple[
             "Make the topics anew with one PLANTWEAVE_PARTITIONS."
         )
     return counts.pop()
+
+
+def reset_state(settings: Settings, service: str) -> None:
+    """Empty the state topic of a service: delete its records up to the end. Its workers must be stopped."""
+    from confluent_kafka import OFFSET_END, TopicPartition
+
+    name = settings.topic_prefix + topology.state_topic(service)
+    count = partitions(settings, [name])[name]
+    futures = admin(settings).delete_records([TopicPartition(name, number, OFFSET_END) for number in range(count)])
+    for future in futures.values():
+        future.result(TIMEOUT_S)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 import faust
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from streams import topology
@@ -66,7 +67,7 @@ class Worker:
         self.metrics = Metrics(self.service.name)
         self.accept_data_loss = accept_data_loss
         self.group = settings.topic_prefix + topology.group(self.service.name)
-        self.context = ContextStore(settings, self.service.context)
+        self.context = ContextStore(settings, self.service.context, self.metrics)
         self._tasks: Tasks | None = None
         self._stop = asyncio.Event()
         self._app: faust.App | None = None
@@ -84,7 +85,8 @@ class Worker:
             if not await self._until_broker():
                 return 0
             shell_parts = await asyncio.to_thread(self._check_topics)
-            await self.context.start()
+            if not await self._with_context():
+                return 0
             return await self._serve(*shell_parts)
         except topic_admin.TopicFault as why:
             log.error("%s", why)
@@ -107,6 +109,18 @@ class Worker:
                     "no broker at %s, trying again", self.settings.bootstrap_servers, extra={"in_s": wait, "why": str(why)}
                 )
                 await self._sleep(wait)
+        return False
+
+    async def _with_context(self) -> bool:
+        """Load the context, again where the broker goes away meanwhile; False where told to stop."""
+        while not self._stop.is_set():
+            try:
+                await self.context.start()
+                return True
+            except KafkaError as why:
+                log.warning("context not loaded, trying again", extra={"in_s": BACKOFF_S[1], "why": repr(why)})
+                await self.context.stop()
+                await self._sleep(BACKOFF_S[1])
         return False
 
     async def _sleep(self, seconds: float) -> None:

@@ -56,7 +56,7 @@ class Relay:
 
 
 class Count:
-    """Counts per asset and minute; closes the minutes that lie two behind the newest reading."""
+    """Counts per asset and minute; closes the minutes that lie two behind the newest of their asset."""
 
     tables = (Table("window", pl.Schema({"asset": pl.String(), "minute": pl.Int64(), "n": pl.Int64()}), ("asset", "minute")),)
 
@@ -64,12 +64,12 @@ class Count:
         new = frame.group_by("asset", (pl.col("ts") // WINDOW_MS).alias("minute")).agg(n=pl.len().cast(pl.Int64))
         touched = state["window"].join(new.select("asset", "minute"), on=["asset", "minute"], how="semi")
         merged = pl.concat([touched, new.select(touched.columns)]).group_by("asset", "minute").agg(pl.col("n").sum())
-        closing = int(frame["ts"].max()) // WINDOW_MS - 1  # type: ignore[arg-type]
         known = pl.concat([state["window"].join(new, on=["asset", "minute"], how="anti"), merged])
-        closed = known.filter(pl.col("minute") < closing)
-        changes = {
-            "window": Change(upsert=merged.filter(pl.col("minute") >= closing), delete=closed.select("asset", "minute"))
-        }
+        # By the asset's own time: one asset comes through one relay task, in order; others may lag behind it.
+        stale = pl.col("minute") < pl.col("minute").max().over("asset") - 1
+        closed = known.filter(stale)
+        still = merged.join(closed, on=["asset", "minute"], how="anti")
+        changes = {"window": Change(upsert=still, delete=closed.select("asset", "minute"))}
         return Result(changes=changes, out={OUT.name: closed})
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:

@@ -1,0 +1,26 @@
+"""`window`: validated readings in, closed windows with their revisions out."""
+
+from __future__ import annotations
+
+from streams import topology
+from streams.core.window import Window, WindowConfig
+from streams.kafka.serde import AvroSerde
+from streams.kafka.service import Service
+from streams.settings import Settings
+
+
+def config(settings: Settings) -> WindowConfig:
+    """What the settings say of event time."""
+    return WindowConfig(
+        allowed_disorder_us=settings.allowed_disorder_ms * 1000,
+        idle_after_us=settings.idle_after_ms * 1000,
+        correction_horizon_us=settings.correction_horizon_s * 1_000_000,
+    )
+
+
+def service(settings: Settings) -> Service:
+    """The service, ready for a worker."""
+    stage = topology.WINDOW_STAGE
+    serde = AvroSerde(settings, stage)
+    core = Window(config(settings))
+    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context, topology.REJECTED)

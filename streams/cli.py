@@ -1,0 +1,148 @@
+"""`plantweave ...`, also `python -m streams ...`. Enters: arguments and settings; leaves: an exit code.
+
+0: done. 1: it failed, the text says what to do. 2: wrong arguments or settings, all faults listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# One Polars thread per process: four processes on two cores decoded 1.7 times as much as one with a pool.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+from streams import logs, topology
+from streams.settings import Settings, SettingsError
+
+Command = Callable[[Settings, argparse.Namespace], int]
+
+
+def _worker(settings: Settings, given: argparse.Namespace) -> int:
+    from streams.agents import service_factory
+    from streams.kafka.worker import main as run
+
+    logs.setup(given.service, settings.log_level, settings.log_format)
+    return run(settings, service_factory(given.service), given.accept_data_loss)
+
+
+def _topics_create(settings: Settings, _given: argparse.Namespace) -> int:
+    from streams.kafka import topics
+
+    created = topics.create(settings)
+    print(f"{len(created)} topics created" + (": " + ", ".join(created) if created else "; all were there"))
+    return 0
+
+
+def _topics_check(settings: Settings, _given: argparse.Namespace) -> int:
+    from streams.kafka import topics
+
+    for stage in topology.STAGES:
+        inputs = [settings.topic_prefix + topic.name for topic in stage.reads]
+        state = settings.topic_prefix + topology.state_topic(stage.name)
+        counts = topics.partitions(settings, [*inputs, state])
+        number = topics.check_co_partitioning(stage.name, {name: counts[name] for name in inputs}, (state, counts[state]))
+        print(f"{stage.name}: {len(inputs)} inputs, {number} partitions each")
+    return 0
+
+
+def _topics_list(settings: Settings, _given: argparse.Namespace) -> int:
+    for topic in topology.topics():
+        print(f"{settings.topic_prefix + topic.name:28} key {topic.key:20} {topic.text}")
+    return 0
+
+
+def _state_reset(settings: Settings, given: argparse.Namespace) -> int:
+    from streams.kafka import topics
+
+    if not given.yes:
+        print(f"this forgets all open windows and alarms of {given.service}; say --yes to do it", file=sys.stderr)
+        return 2
+    topics.reset_state(settings, given.service)
+    print(f"{given.service}: state forgotten; it starts from the beginning of what its topics still hold")
+    return 0
+
+
+def _signals_discover(settings: Settings, given: argparse.Namespace) -> int:
+    from streams.agents import discover
+
+    for row in discover.proposals(settings):
+        print(json.dumps(row, ensure_ascii=False))
+    return 0
+
+
+def _plant(settings: Settings, given: argparse.Namespace) -> int:
+    from streams.plant import publish
+
+    logs.setup("plant", settings.log_level, settings.log_format)
+    return publish.main(settings, given)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; `demo` is handed on to `streams.demo.run` with its own arguments."""
+    top = argparse.ArgumentParser(prog="plantweave", description="Raw readings in, alerts and KPIs out, exactly once.")
+    top.add_argument("--config", type=Path, help="TOML file with settings; PLANTWEAVE_* variables win over it")
+    commands = top.add_subparsers(dest="command", required=True)
+    worker = commands.add_parser("worker", help="run one service until told to stop")
+    worker.add_argument("service", choices=[stage.name for stage in topology.STAGES])
+    worker.add_argument("--accept-data-loss", action="store_true", help="go on where unread input was deleted")
+    worker.set_defaults(run=_worker)
+    topics = commands.add_parser("topics", help="the deployment's topics").add_subparsers(dest="what", required=True)
+    topics.add_parser("create", help="create what is missing").set_defaults(run=_topics_create)
+    topics.add_parser("check", help="check that they fit together").set_defaults(run=_topics_check)
+    topics.add_parser("list", help="names, keys and contents").set_defaults(run=_topics_list)
+    state = commands.add_parser("state", help="state of a service").add_subparsers(dest="what", required=True)
+    reset = state.add_parser("reset", help="forget the state of a service (stop its workers first)")
+    reset.add_argument("service", choices=[stage.name for stage in topology.STAGES])
+    reset.add_argument("--yes", action="store_true", help="really")
+    reset.set_defaults(run=_state_reset)
+    signals = commands.add_parser("signals", help="signals").add_subparsers(dest="what", required=True)
+    signals.add_parser("discover", help="dictionary rows for unknown signals, as JSON lines").set_defaults(
+        run=_signals_discover
+    )
+    commands.add_parser("demo", help="broker, services, simulated plant and a live view", add_help=False)
+    _plant_arguments(commands.add_parser("plant", help="publish the simulated bottling plant"))
+    return top
+
+
+def _plant_arguments(plant: argparse.ArgumentParser) -> None:
+    from streams.plant import publish
+
+    publish.add_arguments(plant)
+    plant.set_defaults(run=_plant)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["demo"]:
+        from streams.demo.run import main as demo
+
+        return demo(words[1:])
+    given = parser().parse_args(words)
+    try:
+        settings = Settings.load(os.environ, given.config)
+        code: int = given.run(settings, given)
+    except SettingsError as why:
+        print(why, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as why:
+        if not _expected(why):
+            raise
+        print(f"plantweave {given.command}: {why}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _expected(why: Exception) -> bool:
+    from confluent_kafka import KafkaException
+
+    from streams.kafka.topics import TopicFault
+    from streams.kafka.versions import VersionFault
+
+    return isinstance(why, (KafkaException, TopicFault, VersionFault, OSError))
