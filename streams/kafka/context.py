@@ -19,7 +19,6 @@ from aiokafka.errors import KafkaError
 from streams.core.context import Context
 from streams.kafka import contracts
 from streams.kafka.clients import groupless_consumer
-from streams.kafka.codec import RowDecoder
 from streams.kafka.metrics import Metrics
 from streams.settings import Settings
 from streams.topology import Topic
@@ -68,6 +67,8 @@ class ContextStore:
     """`current` is replaced, never changed; `offsets` are those that `current` holds, by "topic/partition"."""
 
     def __init__(self, settings: Settings, topics: Sequence[Topic], metrics: Metrics | None = None) -> None:
+        if topics:
+            from streams.kafka.codec import RowDecoder
         self._settings = settings
         self._topics = {settings.topic_prefix + topic.name: topic for topic in topics}
         self._decoders = {topic.name: RowDecoder(settings, topic) for topic in topics}

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
@@ -80,10 +79,8 @@ class Metrics:
         self._restore.observe(seconds)
         self._restored.inc(records)
 
-    def committed(
-        self, partition: int, seconds: float, ingest_us: int | None, offsets: Mapping[TopicPartition, int], size: int
-    ) -> None:
-        """A transaction is committed; `ingest_us` is the broker time of its oldest input."""
+    def committed(self, seconds: float, ingest_us: int | None, size: int) -> None:
+        """A transaction is committed; `ingest_us` is the broker time of its oldest input, `size` that of its state."""
         self._transaction.observe(seconds)
         self._state_bytes.inc(size)
         if ingest_us is not None:

@@ -39,6 +39,10 @@ class Outbox:
         """Nothing to tell anybody; positions may still have moved."""
         return not self.changes and not self.records
 
+    def came(self, ingest_us: int) -> None:
+        """The oldest input of this commit came to the broker at this time."""
+        self.ingest_us = ingest_us if self.ingest_us is None else min(self.ingest_us, ingest_us)
+
     def change(self, tables: Mapping[str, Table], changes: Mapping[str, Change]) -> None:
         """Add a step's changes to those before it."""
         for name, new in changes.items():

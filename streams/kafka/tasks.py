@@ -17,7 +17,8 @@ from faust.types import TP
 from streams.kafka.chunks import Chunk
 from streams.kafka.restore import DataLoss
 from streams.kafka.state import StateFault
-from streams.kafka.task import Shell, Status, Task
+from streams.kafka.shell import Shell
+from streams.kafka.task import Status, Task
 
 log = logging.getLogger(__name__)
 

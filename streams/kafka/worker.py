@@ -28,7 +28,7 @@ from streams.kafka.health import Health
 from streams.kafka.metrics import Metrics
 from streams.kafka.service import Service
 from streams.kafka.state import Origin
-from streams.kafka.task import Shell
+from streams.kafka.shell import Shell
 from streams.kafka.tasks import Tasks
 from streams.settings import Settings
 

@@ -1,0 +1,149 @@
+"""When a task commits, and what: one transaction at a time, while the next chunks are decoded.
+
+Enters: changes and records of steps. Leaves: transactions, each with the state as it was when it began. By interval
+under load, at once when idle; a commit that fails tells the task, which is discarded then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from streams.core.stage import Tables
+from streams.kafka.outbox import Outbox, transact
+from streams.kafka.restore import delete_before
+from streams.kafka.shell import Shell
+from streams.kafka.state import Restored, encode, snapshot
+
+log = logging.getLogger(__name__)
+
+OUTBOX_BYTES: Final = 32 << 20
+# A commit that moves positions past markers only may wait: nothing depends on it but the lag that people see.
+QUIET_COMMIT_S: Final = 0.5
+
+
+class Committer:
+    """Commits of one task. `positions` and `tables` are asked for when a commit begins."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        state_tp: TopicPartition,
+        producer: AIOKafkaProducer,
+        restored: Restored,
+        positions: Mapping[tuple[str, int], int],
+        tables: Tables,
+        failed: Callable[[BaseException], Awaitable[None]],
+    ) -> None:
+        self.outbox = Outbox()
+        self.committed_at = time.monotonic()
+        self.watermark_us = restored.watermark_us
+        self._shell = shell
+        self._state_tp = state_tp
+        self._producer = producer
+        self._positions = positions
+        self._tables = tables
+        self._failed = failed
+        self._delta_bytes, self._snapshot_bytes = restored.delta_bytes, restored.snapshot_bytes
+        # Numbers rise over restarts: parts of one record are never mixed with those of an older owner.
+        self._sequence = time.time_ns() // 1_000_000
+        self._flight: asyncio.Task[None] | None = None
+        self._waiting: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def room(self) -> None:
+        """Wait while the last commit is still under way and the next one is already large: memory is bounded."""
+        while self.outbox.size > OUTBOX_BYTES and self._flight is not None and not self._flight.done():
+            await asyncio.wait([self._flight])
+
+    def schedule(self) -> None:
+        """Begin a commit now, or when it is due; nothing where there is nothing to commit."""
+        if self._closed or (self.outbox.empty and not self.outbox.moved):
+            return
+        if self._flight is not None and not self._flight.done():
+            return  # its end schedules the next
+        interval = QUIET_COMMIT_S if self.outbox.empty else self._shell.settings.commit_interval_ms / 1000
+        wait = interval - (time.monotonic() - self.committed_at)
+        if wait <= 0 or self.outbox.size > OUTBOX_BYTES or (not self.outbox.empty and self._shell.pace.at_once()):
+            self._begin()
+        elif self._waiting is None:
+            self._waiting = asyncio.get_running_loop().call_later(wait, self._wake)
+
+    async def settle(self) -> None:
+        """Finish the running transaction, and commit what came since."""
+        if self._flight is not None:
+            await asyncio.wait([self._flight])
+        if not self._closed and (not self.outbox.empty or self.outbox.moved):
+            self._begin()
+            if self._flight is not None:
+                await asyncio.wait([self._flight])
+
+    async def close(self) -> None:
+        """Begin nothing any more; a running transaction is given up."""
+        self._closed = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._flight is not None and not self._flight.done():
+            self._flight.cancel()
+            await asyncio.wait([self._flight])
+
+    def _wake(self) -> None:
+        self._waiting = None
+        self.schedule()
+
+    def _begin(self) -> None:
+        """Start the transaction for everything up to now."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        outbox, self.outbox = self.outbox, Outbox()
+        whole = self._delta_bytes > max(self._shell.settings.snapshot_min_bytes, 2 * self._snapshot_bytes)
+        self._sequence += 1
+        values = encode(
+            "snapshot" if whole else "delta",
+            snapshot(self._tables) if whole else outbox.changes,
+            self._positions,
+            self._shell.context.offsets,
+            self._shell.origin,
+            self._sequence,
+            self.watermark_us,
+        )
+        offsets = {TopicPartition(topic, number): at for (topic, number), at in self._positions.items()}
+        self._flight = asyncio.ensure_future(self._commit(outbox, values, offsets, whole))
+
+    async def _commit(
+        self, outbox: Outbox, values: list[bytes], offsets: dict[TopicPartition, int], whole: bool
+    ) -> None:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._shell.settings.transaction_timeout_ms / 1000):
+                first = await transact(self._producer, self._shell.group, outbox, self._state_tp, values, offsets)
+        except asyncio.CancelledError as why:
+            self._closed = True
+            await self._failed(why)
+            raise
+        except Exception as why:  # noqa: BLE001 - whatever it was, memory may be ahead of the log now
+            self._closed = True
+            await self._failed(why)
+            return
+        size = sum(map(len, values))
+        self._delta_bytes = 0 if whole else self._delta_bytes + size
+        self._snapshot_bytes = size if whole else self._snapshot_bytes
+        self.committed_at = time.monotonic()
+        self._shell.metrics.committed(self.committed_at - began, outbox.ingest_us, size)
+        if whole:
+            await self._truncate(first)
+        self._flight = None
+        self.schedule()
+
+    async def _truncate(self, first: int) -> None:
+        """A snapshot is committed: what precedes it in the state topic is history."""
+        try:
+            await delete_before(self._shell.settings, self._state_tp, first)
+        except Exception as why:  # noqa: BLE001 - the topic stays longer than needed; the next snapshot tries again
+            log.warning("state topic not truncated", extra={"partition": self._state_tp.partition, "why": str(why)})

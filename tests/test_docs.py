@@ -1,0 +1,24 @@
+"""What the docs say of the topology is what the topology says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streams import diagram, topology
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_readme_shows_the_topology_as_it_is() -> None:
+    """Diagram and tables in README.md are those made from streams/topology.py (`make docs` writes them)."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert diagram.fill(text) == text
+    assert all(f"<!-- {name} -->" in text for name in diagram.PARTS)
+
+
+def test_every_service_and_topic_is_drawn() -> None:
+    """The flow has a node per topic and per service, and an arrow per edge."""
+    flow = diagram.flow()
+    edges = sum(len(stage.reads) + len(stage.writes) + len(stage.context) for stage in topology.STAGES)
+    assert flow.count("-->") + flow.count("-.->") == edges
+    assert all(f'"{topic.name}"' in flow for topic in topology.topics())
