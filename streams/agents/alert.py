@@ -19,7 +19,7 @@ def rules(settings: Settings) -> list[rule.Rule]:
     folder = Path(settings.rules_dir) if settings.rules_dir else BUNDLED
     files = sorted(folder.glob("*.toml"))
     if not files:
-        raise rule.RuleFaults([f"{folder}: no rule files (*.toml); set PLANTWEAVE_RULES_DIR to a folder with rules"])
+        raise rule.RuleFaults((f"{folder}: no rule files (*.toml); set PLANTWEAVE_RULES_DIR to a folder with rules",))
     return rule.load({file.name: file.read_text(encoding="utf-8") for file in files})
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from streams import topology
 from streams.core import kpi_policy
-from streams.core.kpi import Kpi, KpiConfig
+from streams.core.kpi import Kpi
+from streams.core.kpi_progress import KpiConfig
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings

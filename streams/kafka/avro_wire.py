@@ -70,6 +70,19 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """(value, next position) of a zigzag varint. Raises ValueError where there is none."""
+    result = shift = 0
+    while position < len(data) and shift < 64:
+        byte = data[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (result >> 1) ^ -(result & 1), position
+        shift += 7
+    raise ValueError("varint without an end")
+
+
 @lru_cache(maxsize=256)
 def _header(fields: str) -> bytes:
     schema = f'{{"type":"record","name":"Block","fields":{fields}}}'.encode()
@@ -85,7 +98,7 @@ def header(fields: Iterable[Mapping[str, Any]]) -> bytes:
 def read(head: bytes, bodies: Sequence[bytes], rows: int) -> pl.DataFrame:
     """The `rows` records that `bodies` hold one after another. Raises DecodeError, whatever the bytes are."""
     size = sum(map(len, bodies))
-    if rows > size:
+    if not 0 < rows <= size:
         # Capacity is reserved by this number: a lie would end the process, not the call.
         raise DecodeError(f"{rows} records cannot be in {size} bytes")
     container = b"".join((head, varint(rows), varint(size), *bodies, SYNC))

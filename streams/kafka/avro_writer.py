@@ -115,7 +115,8 @@ def plan(writer: contracts.Schema, reader: contracts.Schema) -> Writer:
     if not all(flat(part["type"]) for part in bare["fields"]) or any(_narrows(*pair) for pair in pairs):
         return Writer(None, (), times, *parsed)
     complete = tuple(_column(part, source) for part, source in pairs)
-    return Writer(tuple(bare["fields"]), complete, times, *parsed)
+    fields = tuple({"name": part["name"], "type": part["type"]} for part in bare["fields"])
+    return Writer(fields, complete, times, *parsed)
 
 
 def _source(part: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

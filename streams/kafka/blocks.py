@@ -78,9 +78,10 @@ class BlockRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka 
             if damage:
                 if fields[3] == 2 and self._refetch(fields[0]):
                     return
-                yield self._fault(data[position : max(end, position + HEADER.size)], _follower(data, end), damage)
-                if length < _MIN_LENGTH:
-                    return  # where the next batch begins is unknown
+                follower = _follower(data, end, self._check_crcs)
+                yield self._fault(data[position : max(end, position + HEADER.size)], follower, damage)
+                if follower is None:
+                    return  # whether a batch begins at `end` is not known: the length may be damaged
             elif self._skipped(fields, view[position:end]) or following <= self.next_fetch_offset or fields[12] <= 0:
                 self.next_fetch_offset = max(self.next_fetch_offset, following)
             else:
@@ -158,9 +159,13 @@ def _length(data: bytes, position: int) -> int:
     return int.from_bytes(data[position + 8 : position + _LOG_OVERHEAD], "big", signed=True)
 
 
-def _follower(data: bytes, end: int) -> int | None:
-    """Base offset of the batch that begins at `end`, where its header is there."""
-    return HEADER.unpack_from(data, end)[0] if 0 < end <= len(data) - HEADER.size else None
+def _follower(data: bytes, end: int, check_crc: bool) -> int | None:
+    """Base offset of the batch that begins at `end`, where a sound one does."""
+    if not 0 < end <= len(data) - HEADER.size:
+        return None
+    fields = HEADER.unpack_from(data, end)
+    batch = memoryview(data)[end : end + _LOG_OVERHEAD + max(fields[1], 0)]
+    return None if _damage(batch, fields, check_crc) else int(fields[0])
 
 
 def _partition_records(

@@ -30,7 +30,7 @@ BROKER_SETTINGS: Final[Mapping[str, str]] = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     # A killed broker that comes back is otherwise refused as a duplicate of itself for 9 s.
-    "broker.session.timeout.ms": "3000",
+    "broker.session.timeout.ms": "5000",
     "broker.heartbeat.interval.ms": "500",
     "message.max.bytes": str(16 << 20),
     "num.network.threads": "2",

@@ -22,12 +22,21 @@ class Child:
         command: program and arguments; no shell is involved.
         output: file that receives what the child prints, appended.
         env: the child's environment; None passes on the parent's.
+        keep: open file descriptors that the child inherits, such as a lock to hold for as long as it lives.
     """
 
-    def __init__(self, command: Sequence[str], output: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], output: Path, env: Mapping[str, str] | None = None, keep: Sequence[int] = ()
+    ) -> None:
         with output.open("ab") as file:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=env, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=env,
+                pass_fds=keep,
+                start_new_session=True,
             )
         try:
             self._watchdog = subprocess.Popen(

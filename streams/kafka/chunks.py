@@ -63,7 +63,7 @@ def size_of(record: Any) -> int:
     body = getattr(record, "body", None)
     if body is not None:
         return len(body)
-    return max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0) + 64
+    return int(max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0) + 64)
 
 
 def next_position(record: Any) -> int:

@@ -12,14 +12,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import polars as pl
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.core.context import Context
-from streams.kafka import contracts
+from streams.kafka import codec, contracts
+from streams.kafka import topics as topic_admin
+from streams.kafka.avro_schemas import WriterSchemas
 from streams.kafka.clients import groupless_consumer
 from streams.kafka.metrics import Metrics
+from streams.kafka.registry import Registry
+from streams.kafka.serde import learn
 from streams.settings import Settings
 from streams.topology import Topic
 
@@ -31,68 +34,47 @@ POLL_MS: Final = 200
 RETRY_S: Final = 2.0
 Row = dict[str, Any]
 
-_PRIMITIVE: Final[Mapping[str, pl.DataType]] = {
-    "string": pl.String(),
-    "long": pl.Int64(),
-    "int": pl.Int32(),
-    "double": pl.Float64(),
-    "float": pl.Float64(),
-    "boolean": pl.Boolean(),
-    "bytes": pl.Binary(),
-}
-
-
-def frame_schema(schema: Mapping[str, Any]) -> pl.Schema:
-    """Columns of a context frame: the contract's fields, times Int64 us, arrays as lists, maps as lists of {key, value}."""
-    return pl.Schema({field["name"]: _column(field["type"]) for field in schema["fields"]})
-
-
-def _column(declared: Any) -> pl.DataType:
-    if isinstance(declared, list):
-        return _column(next(part for part in declared if part != "null"))
-    if isinstance(declared, str):
-        return _PRIMITIVE[declared]
-    if declared["type"] == "array":
-        return pl.List(_column(declared["items"]))
-    if declared["type"] == "map":
-        return pl.List(pl.Struct({"key": pl.String(), "value": _column(declared["values"])}))
-    return _column(declared["type"])
-
-
-def _cell(value: Any) -> Any:
-    return [{"key": key, "value": item} for key, item in value.items()] if isinstance(value, dict) else value
-
 
 class ContextStore:
     """`current` is replaced, never changed; `offsets` are those that `current` holds, by "topic/partition"."""
 
     def __init__(self, settings: Settings, topics: Sequence[Topic], metrics: Metrics | None = None) -> None:
-        if topics:
-            from streams.kafka.codec import RowDecoder
         self._settings = settings
         self._topics = {settings.topic_prefix + topic.name: topic for topic in topics}
-        self._decoders = {topic.name: RowDecoder(settings, topic) for topic in topics}
-        self._schemas = {topic.name: frame_schema(contracts.load(topic.name).schema) for topic in topics}
+        self._registry = Registry(settings.registry_url) if settings.registry_url else None
+        self._schemas = {
+            topic.name: WriterSchemas(contracts.load(topic.name), registry=self._registry is not None)
+            for topic in topics
+        }
         self._metrics = metrics
         self._rows: dict[str, dict[bytes, dict[int, Row]]] = {topic.name: {} for topic in topics}
         self._dirty: set[str] = set()
         self._read: dict[TopicPartition, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._follower: asyncio.Task[None] | None = None
-        self.current = Context({name: pl.DataFrame(schema=schema) for name, schema in self._schemas.items()}, 0)
+        self.current = Context({topic.name: codec.frame((), topic.name) for topic in topics}, 0)
         self.offsets: Mapping[str, int] = {}
         self.ready = not topics
+        self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
         """Read up to the present end of every context topic, then go on reading in the background."""
         if not self._topics:
             return
+        if self._registry is not None:
+            await self._registry.__aenter__()
         await self._connect()
         await self._catch_up()
         self._publish()
         self.ready = True
         self._follower = asyncio.ensure_future(self._follow())
+        self._follower.add_done_callback(self._ended)
         log.info("context loaded", extra={"rows": {name: frame.height for name, frame in self.current.frames.items()}})
+
+    def _ended(self, follower: asyncio.Task[None]) -> None:
+        """Bad code ends the reading of context: the worker must not go on with what it knew last."""
+        if not follower.cancelled() and (why := follower.exception()) is not None and not self.failed.done():
+            self.failed.set_result(why)
 
     async def stop(self) -> None:
         """Stop reading."""
@@ -102,14 +84,14 @@ class ContextStore:
         if self._consumer is not None:
             await self._consumer.stop()
             self._consumer = None
+        if self._registry is not None:
+            await self._registry.__aexit__(None, None, None)
 
     async def _connect(self) -> None:
         consumer = self._consumer = groupless_consumer(self._settings)
         await consumer.start()
-        places = []
-        for name in self._topics:
-            numbers = consumer.partitions_for_topic(name) or set()
-            places += [TopicPartition(name, number) for number in numbers]
+        counts = await asyncio.to_thread(topic_admin.partitions, self._settings, self._topics)
+        places = [TopicPartition(name, number) for name, count in counts.items() for number in range(count)]
         consumer.assign(places)
         starts = await consumer.beginning_offsets(places)
         for place in places:
@@ -130,27 +112,33 @@ class ContextStore:
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         for place, records in (await consumer.getmany(timeout_ms=POLL_MS, max_records=5000)).items():
             topic = self._topics[place.topic]
-            for record in records:
-                await self._take(topic, record)
+            await self._take(topic, records)
             self._read[place] = records[-1].offset + 1
             await asyncio.sleep(0)
 
-    async def _take(self, topic: Topic, record: Any) -> None:
+    async def _take(self, topic: Topic, records: Sequence[Any]) -> None:
+        schemas = self._schemas[topic.name]
+        values = [record.value for record in records]
+        decoded = codec.decode(values, schemas)
+        while decoded.needs and self._registry is not None:
+            await learn(schemas, decoded.needs, self._registry)
+            decoded = codec.decode(values, schemas)
         versions = self._rows[topic.name]
-        key = record.key if record.key is not None else b""
-        if record.value is None:
-            versions.pop(key, None)
-        else:
-            row = await self._decoders[topic.name].decode(record.value)
-            if isinstance(row, str):
-                log.warning(
-                    "context record not readable", extra={"topic": record.topic, "offset": record.offset, "why": row}
-                )
-                if self._metrics is not None:
-                    self._metrics.counts({("context_rejects", topic.name): 1})
-                return
-            versions.setdefault(key, {})[int(row.get("valid_from") or 0)] = row
+        for position, record in enumerate(records):
+            key = record.key if record.key is not None else b""
+            if record.value is None:
+                versions.pop(key, None)
+            elif (row := decoded.rows.get(position)) is not None:
+                versions.setdefault(key, {})[int(row.get("valid_from") or 0)] = row
+            else:
+                self._refuse(record, decoded.refused[position])
         self._dirty.add(topic.name)
+
+    def _refuse(self, record: Any, why: codec.Refused) -> None:
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        log.warning("context record left out: not readable", extra={**place, "reason": why.reason, "why": why.detail})
+        if self._metrics is not None:
+            self._metrics.counts({("context_rejects", why.reason): 1})
 
     async def _follow(self) -> None:
         while True:
@@ -175,9 +163,7 @@ class ContextStore:
         frames = dict(self.current.frames)
         for name in self._dirty:
             rows = [version for versions in self._rows[name].values() for version in versions.values()]
-            schema = self._schemas[name]
-            columns = {column: [_cell(row[column]) for row in rows] for column in schema}
-            frames[name] = pl.DataFrame(columns, schema=schema)
+            frames[name] = codec.frame(rows, name)
         self._dirty.clear()
         self.current = Context(frames, self.current.version + 1)
         self.offsets = {f"{place.topic}/{place.partition}": offset for place, offset in self._read.items()}

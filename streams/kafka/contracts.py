@@ -77,10 +77,17 @@ def load_all() -> dict[str, Contract]:
 def read(path: Path) -> Schema:
     """The schema in a file, checked by `avro`. Raises ContractError."""
     try:
-        text = path.read_text(encoding="utf-8")
-        avro.schema.parse(text)
-    except (OSError, ValueError, avro.errors.AvroException) as error:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ContractError) as error:
         raise ContractError(f"{path.name}: {error}; correct the schema file") from error
+
+
+def parse(text: str) -> Schema:
+    """The schema in a JSON text, checked by `avro`. Raises ContractError."""
+    try:
+        avro.schema.parse(text)
+    except (ValueError, RecursionError, avro.errors.AvroException) as error:
+        raise ContractError(f"no Avro schema: {error}") from error
     schema: Schema = json.loads(text)
     return schema
 

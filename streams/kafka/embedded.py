@@ -8,17 +8,17 @@ no Docker and no system Java. The broker listens on 127.0.0.1 only and dies with
 
 import argparse
 import base64
+import fcntl
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,12 +29,10 @@ from confluent_kafka.admin import AdminClient
 from streams.kafka.broker import HOST, format_command, run_command, write_configuration
 from streams.kafka.child import Child
 from streams.kafka.jars import EmbeddedKafkaError, Progress, cache_folder, resolve
+from streams.kafka.ports import free_port, is_free, listens
 
 __all__ = ["EmbeddedKafka", "EmbeddedKafkaError", "free_port"]
 
-# Below the ephemeral ports of Linux (32768) and macOS (49152): a client that keeps reconnecting while the broker is
-# down would otherwise, sooner or later, be given the broker's own port as its source port, and keep it.
-PORTS: Final = range(20_000, 32_000)
 ATTEMPTS: Final = 5
 START_LIMIT_S: Final = 90.0
 
@@ -97,15 +95,16 @@ class EmbeddedKafka:
         class_path = os.pathsep.join(map(str, resolve(cache_folder(), self._progress)))
         for folder in ("log", "tmp"):
             (self.data_dir / folder).mkdir(parents=True, exist_ok=True)
-        chosen = self.port
-        for _ in range(ATTEMPTS):
-            self.port = chosen or free_port()
-            write_configuration(self.data_dir, self.port, free_port(self.port), self._settings)
-            self._format(class_path)
-            if self._run(class_path):
-                self._progress(f"Apache Kafka serves {self.bootstrap} after {time.monotonic() - begin:.1f} s.")
-                return
-        self.port = chosen
+        with self._claim() as lock:
+            chosen = self.port
+            for _ in range(ATTEMPTS):
+                self.port = chosen or free_port()
+                write_configuration(self.data_dir, self.port, free_port(self.port), self._settings)
+                self._format(class_path)
+                if self._run(class_path, lock):
+                    self._progress(f"Apache Kafka serves {self.bootstrap} after {time.monotonic() - begin:.1f} s.")
+                    return
+            self.port = chosen
         raise EmbeddedKafkaError(f"In {ATTEMPTS} attempts another program took the ports chosen: start again.")
 
     def stop(self) -> None:
@@ -151,6 +150,20 @@ class EmbeddedKafka:
         if child:
             child.end(number)
 
+    @contextmanager
+    def _claim(self) -> Iterator[int]:
+        """The descriptor of a lock on the data folder; the broker inherits it and so holds it for as long as it lives.
+
+        Kafka's own lock comes too late: a second broker's controller has written to the metadata log by then.
+        """
+        with (self.data_dir / ".in-use").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"Another broker uses the data folder {self.data_dir}: stop it, or give another folder."
+                raise EmbeddedKafkaError(message) from None
+            yield file.fileno()
+
     def _format(self, class_path: str) -> None:
         if (self.data_dir / "log" / "meta.properties").exists():
             return
@@ -161,11 +174,11 @@ class EmbeddedKafka:
         if done.returncode:
             raise EmbeddedKafkaError(f"Kafka cannot format {self.data_dir}:\n{done.stdout}{done.stderr}")
 
-    def _run(self, class_path: str) -> bool:
+    def _run(self, class_path: str, lock: int) -> bool:
         """One attempt to start: True once it serves, False when another program took one of its ports meanwhile."""
         output = self.data_dir / "broker.out"
         output.unlink(missing_ok=True)
-        child = self._child = Child(run_command(class_path, self.data_dir, self._heap_mb), output)
+        child = self._child = Child(run_command(class_path, self.data_dir, self._heap_mb), output, keep=[lock])
         try:
             failure = self._await_serving(child)
         except BaseException:
@@ -177,9 +190,6 @@ class EmbeddedKafka:
         text = output.read_text("utf-8", "replace")
         if "Address already in use" in text:
             return False
-        if "Failed to acquire lock" in text:
-            message = f"Another broker uses the data folder {self.data_dir}: stop it, or give another folder."
-            raise EmbeddedKafkaError(message)
         raise EmbeddedKafkaError(f"{failure} The end of {output}:\n{text[-2000:]}")
 
     def _await_serving(self, child: Child) -> str | None:
@@ -188,19 +198,10 @@ class EmbeddedKafka:
         while time.monotonic() < deadline:
             if (status := child.poll()) is not None:
                 return f"Kafka ended with status {status} while starting."
-            if _listens(self.bootstrap) and _serves(self.bootstrap):
+            if self.port and listens(self.port) and _serves(self.bootstrap):
                 return None
             time.sleep(0.05)
         return f"Kafka did not come up within {START_LIMIT_S:.0f} s."
-
-
-def _listens(bootstrap: str) -> bool:
-    host, port = bootstrap.rsplit(":", 1)
-    try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _serves(bootstrap: str) -> bool:
@@ -210,26 +211,6 @@ def _serves(bootstrap: str) -> bool:
         return bool(client.list_topics(timeout=2).brokers)
     except KafkaException:
         return False
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on that port of 127.0.0.1 now."""
-    with socket.socket() as probe:
-        # As Java does: connections of the broker's last life that linger in TIME_WAIT are no obstacle.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def free_port(*taken: int) -> int:
-    """A port of 127.0.0.1 on which nobody listens now, none of `taken`. Raises EmbeddedKafkaError if there is none."""
-    for port in random.SystemRandom().sample(PORTS, 200):
-        if port not in taken and is_free(port):
-            return port
-    raise EmbeddedKafkaError(f"No free port in {PORTS.start}-{PORTS.stop - 1} of {HOST}: end other programs.")
 
 
 def main() -> int:
@@ -247,7 +228,7 @@ def main() -> int:
             return 1
     except KeyboardInterrupt:
         return 0
-    except EmbeddedKafkaError as error:
+    except (EmbeddedKafkaError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 

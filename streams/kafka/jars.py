@@ -84,11 +84,14 @@ def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
     return jars
 
 
-def resolve(cache: Path, progress: Progress, lock: Path = LOCK_FILE) -> list[Path]:
+def resolve(
+    cache: Path, progress: Progress, lock: Path = LOCK_FILE, download: Callable[[Jar, Path], Path] | None = None
+) -> list[Path]:
     """Paths of all pinned jars in `cache`, each verified against its SHA-256 now; missing ones are fetched.
 
-    Needs the network only for what is missing. Safe to call from several processes at once. Raises EmbeddedKafkaError
-    when a jar cannot be fetched, or differs from its pin after a fresh download.
+    Needs the network only for what is missing; `download` puts one jar below a staging folder (default: jgo, from
+    Maven Central). Safe to call from several processes at once. Raises EmbeddedKafkaError when a jar cannot be fetched,
+    or differs from its pin after a fresh download.
     """
     jars = read_lock(lock)
     folder = cache / "jars"
@@ -97,29 +100,26 @@ def resolve(cache: Path, progress: Progress, lock: Path = LOCK_FILE) -> list[Pat
         # A file that differs is what an interrupted copy or a bad disk left behind: it is fetched anew.
         missing = [jar for jar in jars if not _is_pinned(folder / jar.filename, jar)]
         if missing:
-            _fetch_all(missing, folder, progress)
+            _fetch_all(missing, folder, progress, download or _download)
     return [folder / jar.filename for jar in jars]
 
 
-def _fetch_all(jars: Sequence[Jar], folder: Path, progress: Progress) -> None:
-    progress(f"Fetching {len(jars)} jars of Apache Kafka from Maven Central (once, about 45 MB) ...")
+def _fetch_all(jars: Sequence[Jar], folder: Path, progress: Progress, download: Callable[[Jar, Path], Path]) -> None:
+    progress(f"Fetching {len(jars)} jars of Apache Kafka from Maven Central (once, about 45 MB in all) ...")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as staging, ThreadPoolExecutor(6) as pool:
-        for done, jar in enumerate(pool.map(lambda jar: _fetch(jar, Path(staging), folder), jars), 1):
+        fetched = pool.map(lambda jar: _fetch(jar, folder, download, Path(staging)), jars)
+        for done, jar in enumerate(fetched, 1):
             if done % 10 == 0 or done == len(jars):
                 progress(f"  {done} of {len(jars)} jars ({jar.filename})")
 
 
-def _fetch(jar: Jar, staging: Path, folder: Path) -> Jar:
-    import requests
-    from jgo.maven import MavenContext
-
-    maven = MavenContext(repo_cache=staging, local_repos=[], timeout=60)
+def _fetch(jar: Jar, folder: Path, download: Callable[[Jar, Path], Path], staging: Path) -> Jar:
     try:
-        path = maven.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
-    except (requests.RequestException, RuntimeError, OSError) as error:
+        path = download(jar, staging)
+    except (OSError, RuntimeError) as error:
         message = (
             f"Cannot fetch {jar.filename} of the embedded Kafka broker: {error}\n"
-            "Connect this machine to the network once (HTTPS_PROXY and REQUESTS_CA_BUNDLE are honoured), or copy the "
+            "Connect this machine to the network once (HTTPS_PROXY and REQUESTS_CA_BUNDLE are honoured), or copy the\n"
             f"folder {folder} from a machine that has it; after that no network is needed."
         )
         raise EmbeddedKafkaError(message) from error
@@ -133,6 +133,14 @@ def _fetch(jar: Jar, staging: Path, folder: Path) -> Jar:
     # Moved only when proven, and in one step: the cache never shows a half-written or a foreign jar.
     path.replace(folder / jar.filename)
     return jar
+
+
+def _download(jar: Jar, staging: Path) -> Path:
+    from jgo.maven import MavenContext
+
+    # requests' errors are OSErrors, jgo's own are RuntimeErrors.
+    maven = MavenContext(repo_cache=staging, local_repos=[], timeout=60)
+    return maven.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
 
 
 def _is_pinned(path: Path, jar: Jar) -> bool:

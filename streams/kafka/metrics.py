@@ -9,37 +9,48 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
+RESTORE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 TRANSACTION_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
     """All metrics of one worker process, in a registry of their own. Every name is part of the public contract."""
 
-    def __init__(self, service: str) -> None:
-        self.registry = CollectorRegistry()
-        self._service = service
-        label = {"registry": self.registry}
-        self._records = Counter("plantweave_records_total", "Rows taken from input topics", ["topic"], **label)
-        self._written = Counter("plantweave_records_written_total", "Rows written to output topics", ["topic"], **label)
-        self._counts = Counter("plantweave_events_total", "Events by kind and label", ["kind", "label"], **label)
-        self._rejects = Counter("plantweave_rejects_total", "Records rejected, by reason", ["reason"], **label)
-        self._late = Counter("plantweave_late_readings_total", "Readings after the watermark, by what became of them", ["outcome"], **label)
-        self._discards = Counter("plantweave_task_discards_total", "Tasks given up and restored", ["why"], **label)
-        self._seeks = Counter("plantweave_task_seeks_total", "Lost fetches asked for again", **label)
-        self._restore = Histogram("plantweave_restore_seconds", "Restoring a task", **label)
-        self._restored = Counter("plantweave_restored_records_total", "State records read by restores", **label)
-        self._transaction = Histogram("plantweave_transaction_seconds", "One transaction", buckets=TRANSACTION_BUCKETS, **label)
-        self._latency = Histogram("plantweave_latency_seconds", "Broker time of the oldest input to commit of what came of it", buckets=LATENCY_BUCKETS, **label)
-        self._state_bytes = Counter("plantweave_state_bytes_total", "Bytes written to the state topic", **label)
-        self._open = Gauge("plantweave_tasks_open", "Tasks that are open", **label)
-        self._assigned = Gauge("plantweave_tasks_assigned", "Tasks that are assigned", **label)
-        self._ready = Gauge("plantweave_ready", "1 where /ready says yes", **label)
-        self._restoring = Gauge("plantweave_restore_progress_ratio", "Share of the state read, by partition", ["partition"], **label)
-        self._watermark = Gauge("plantweave_watermark_lag_seconds", "Now minus the task's watermark", ["partition"], **label)
-        self._lag = Gauge("plantweave_consumer_lag_records", "Last stable offset minus committed position", ["topic", "partition"], **label)
-        self._windows = Gauge("plantweave_open_windows", "Windows that have begun and are not closed", ["partition"], **label)
-        self._context = Gauge("plantweave_context_version", "Changes of context applied", **label)
-        self._peak = Gauge("plantweave_state_rows", "Rows in a task's tables", ["partition", "table"], **label)
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"plantweave_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"plantweave_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"plantweave_{name}", text, buckets=buckets, registry=registry)
+
+        self._records = counter("records_total", "Rows taken from input topics", "topic")
+        self._written = counter("records_written_total", "Rows written to output topics", "topic")
+        self._counts = counter("events_total", "Events by kind and label", "kind", "label")
+        self._rejects = counter("rejects_total", "Records rejected, by reason", "reason")
+        self._late = counter("late_readings_total", "Readings after the watermark, by what became of them", "outcome")
+        self._discards = counter("task_discards_total", "Tasks given up and restored", "why")
+        self._seeks = counter("task_seeks_total", "Lost fetches asked for again")
+        self._restore = histogram("restore_seconds", "Restoring a task", RESTORE_BUCKETS)
+        self._restored = counter("restored_records_total", "State records read by restores")
+        self._transaction = histogram("transaction_seconds", "One transaction", TRANSACTION_BUCKETS)
+        self._latency = histogram(
+            "latency_seconds", "Broker time of the oldest input to the commit of what came of it", LATENCY_BUCKETS
+        )
+        self._state_bytes = counter("state_bytes_total", "Bytes written to the state topic")
+        self._open = gauge("tasks_open", "Tasks that are open")
+        self._assigned = gauge("tasks_assigned", "Tasks that are assigned")
+        self._ready = gauge("ready", "1 where /ready says yes")
+        self._restoring = gauge("restore_progress_ratio", "Share of the state read", "partition")
+        self._watermark = gauge("watermark_lag_seconds", "Now minus the task's watermark", "partition")
+        self._lag = gauge("consumer_lag_records", "Last stable offset minus position", "topic", "partition")
+        self._windows = gauge("open_windows", "Windows that have begun and are not closed", "partition")
+        self._context = gauge("context_version", "Changes of context applied")
+        self._rows = gauge("state_rows", "Rows in a task's tables", "partition", "table")
 
     def records(self, topic: str, count: int) -> None:
         """Rows of an input topic were taken."""
@@ -91,7 +102,7 @@ class Metrics:
         if watermark_us is not None:
             self._watermark.labels(str(partition)).set(time.time() - watermark_us / 1e6)
         for table, count in rows.items():
-            self._peak.labels(str(partition), table).set(count)
+            self._rows.labels(str(partition), table).set(count)
         for topic, lag in lags.items():
             self._lag.labels(topic, str(partition)).set(lag)
 
@@ -106,7 +117,7 @@ class Metrics:
         for gauge in (self._watermark, self._windows, self._restoring):
             _remove(gauge, label)
         for table in tables:
-            _remove(self._peak, label, table)
+            _remove(self._rows, label, table)
         for topic in topics:
             _remove(self._lag, topic, label)
 
@@ -127,6 +138,3 @@ def _remove(gauge: Gauge, *labels: str) -> None:
         gauge.remove(*labels)
     except KeyError:
         return  # never set
-
-
-__all__ = ["Metrics"]

@@ -33,6 +33,14 @@ class Decoded:
 class Serde(Protocol):
     """Decodes chunks and encodes output frames of one service."""
 
+    async def start(self) -> None:
+        """What needs the network before the first record."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of it."""
+        ...
+
     async def decode(self, topic: Topic, chunk: Chunk, from_offset: int) -> Decoded:
         """Rows of `chunk` at or above `from_offset`."""
         ...

@@ -25,6 +25,7 @@ from streams.kafka.clients import transactional_producer
 from streams.kafka.commit import Committer
 from streams.kafka.restore import check_positions, restore
 from streams.kafka.shell import Shell
+from streams.topology import Topic
 
 log = logging.getLogger(__name__)
 
@@ -226,9 +227,7 @@ class Task:
         return {name: frame.height for name, frame in self._state.items()}
 
 
-def _declared(
-    writes: tuple[topology.Topic, ...], rejects: topology.Topic | None, name: str
-) -> topology.Topic:
+def _declared(writes: tuple[Topic, ...], rejects: Topic | None, name: str) -> Topic:
     """The declared output topic called `name`; a core that writes elsewhere is bad code."""
     for topic in (*writes, *((rejects,) if rejects is not None else ())):
         if topic.name == name:

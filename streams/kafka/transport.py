@@ -7,6 +7,7 @@ no offsets here: positions live in the tasks' state records, and a task says whe
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -41,6 +42,8 @@ class NoOffsets(MutableMapping[TP, Any]):
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Runs the aiokafka consumer in its own thread; adds spans to what is fetched."""
+
+    logger = logging.getLogger("faust.transport.consumer")
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
@@ -126,6 +129,8 @@ def _positions(assignment: Any, tps: set[TP]) -> dict[TP, int | None]:
 
 class Consumer(driver.Consumer):
     """Faust's consumer without offsets of its own; polls only what tasks have opened."""
+
+    logger = logging.getLogger("faust.transport.consumer")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
@@ -21,10 +22,12 @@ from confluent_kafka import KafkaException
 
 from streams import topology
 from streams.kafka import app as faust_app
+from streams.kafka import blocks
 from streams.kafka import topics as topic_admin
 from streams.kafka import versions
 from streams.kafka.context import ContextStore
 from streams.kafka.health import Health
+from streams.kafka.registry import RegistryError
 from streams.kafka.metrics import Metrics
 from streams.kafka.service import Service
 from streams.kafka.state import Origin
@@ -64,7 +67,7 @@ class Worker:
     def __init__(self, settings: Settings, make_service: Callable[[Settings], Service], accept_data_loss: bool = False):
         self.settings = settings
         self.service = make_service(settings)
-        self.metrics = Metrics(self.service.name)
+        self.metrics = Metrics()
         self.accept_data_loss = accept_data_loss
         self.group = settings.topic_prefix + topology.group(self.service.name)
         self.context = ContextStore(settings, self.service.context, self.metrics)
@@ -93,6 +96,7 @@ class Worker:
             return 1
         finally:
             await self.context.stop()
+            await self.service.serde.stop()
             await self.health.stop()
 
     async def _until_broker(self) -> bool:
@@ -112,12 +116,13 @@ class Worker:
         return False
 
     async def _with_context(self) -> bool:
-        """Load the context, again where the broker goes away meanwhile; False where told to stop."""
+        """Prepare serde and context, again where broker or registry go away meanwhile; False where told to stop."""
         while not self._stop.is_set():
             try:
+                await self.service.serde.start()
                 await self.context.start()
                 return True
-            except KafkaError as why:
+            except (KafkaError, RegistryError) as why:
                 log.warning("context not loaded, trying again", extra={"in_s": BACKOFF_S[1], "why": repr(why)})
                 await self.context.stop()
                 await self._sleep(BACKOFF_S[1])
@@ -148,6 +153,7 @@ class Worker:
         instance = self.settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
         app = self._app = faust_app.build(self.settings, self.group, f"{self.service.name}-{instance}")
         app.finalize()
+        blocks.install(self.settings.topic_prefix + topic.name for topic in self.service.reads if topic.bulk)
         shell = Shell(
             self.service,
             self.settings,
@@ -167,15 +173,16 @@ class Worker:
         await app.start()
         stop = asyncio.ensure_future(self._stop.wait())
         crash = asyncio.ensure_future(_crashed(app))
-        await asyncio.wait([stop, crash, tasks.fatal], return_when=asyncio.FIRST_COMPLETED)
+        waited: list[asyncio.Future[Any]] = [stop, crash, tasks.fatal, self.context.failed]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         for waiter in (stop, crash):
             waiter.cancel()
-        fatal = tasks.fatal.result() if tasks.fatal.done() else None
+        fatal = next((future.result() for future in (tasks.fatal, self.context.failed) if future.done()), None)
         crashed = app.crash_reason if app.crashed else None
         await tasks.stop()
         await self._stop_app(app)
         if fatal is not None:
-            log.error("stopping: %s", fatal)
+            log.error("stopping: %s", fatal, exc_info=fatal)
             return 1
         if crashed is not None and not self._stop.is_set():
             log.error("the Faust app crashed, starting over", extra={"why": repr(crashed)})

@@ -115,9 +115,9 @@ class Deployment:
             if message is None:
                 raise TimeoutError(f"{topic}: no end of partition within 30 s, the last stable offset is held back")
             if message.error():
-                ends.add(message.partition())
+                ends.add(int(message.partition() or 0))
             else:
-                found.append((message.partition(), message.value(), message.offset()))
+                found.append((int(message.partition() or 0), message.value() or b"", int(message.offset() or 0)))
         consumer.close()
         return found
 

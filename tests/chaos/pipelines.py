@@ -63,7 +63,7 @@ class Pipeline(Protocol):
 class TwoHop:
     """Numbered readings through `relay` and `count`."""
 
-    services = ("relay", "count")
+    services: tuple[str, ...] = ("relay", "count")
 
     def __init__(self, bootstrap: str, prefix: str, folder: Path, partitions: int = 4) -> None:
         script = str(ROOT / "tests" / "chaos" / "two_hop.py")

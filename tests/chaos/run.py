@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from streams.kafka.embedded import EmbeddedKafka  # noqa: E402 - the path is set above
 from tests.chaos.pipelines import Account, Pipeline, TwoHop  # noqa: E402
+from tests.chaos.services import Services  # noqa: E402
 from tests.chaos.scenario import Plan, Scenario  # noqa: E402
 
 SETTLE_S = 180.0
@@ -69,14 +71,14 @@ def run(pipeline_name: str, plan: Plan, folder: Path) -> dict[str, object]:
 
 def make(name: str, bootstrap: str, prefix: str, folder: Path) -> Pipeline:
     """The pipeline called `name`."""
-    pipelines = {"two-hop": TwoHop}
+    pipelines: dict[str, Callable[[str, str, Path], Pipeline]] = {"two-hop": TwoHop, "services": Services}
     return pipelines[name](bootstrap, prefix, folder)
 
 
 def main() -> int:
     """Command line of `make chaos`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pipeline", default="two-hop", choices=["two-hop"])
+    parser.add_argument("--pipeline", default="services", choices=["two-hop", "services"])
     parser.add_argument("--seconds", type=float, default=240.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hits", type=int, default=20, help="SIGKILLs and SIGTERMs")

@@ -33,6 +33,12 @@ ROW = pl.Schema({"asset": pl.String(), "ts": pl.Int64(), "id": pl.Int64()})
 class JsonSerde:
     """One JSON object per record."""
 
+    async def start(self) -> None:
+        """Nothing to prepare."""
+
+    async def stop(self) -> None:
+        """Nothing to let go."""
+
     async def decode(self, topic: Topic, chunk: Chunk, from_offset: int) -> Decoded:
         records = [record for record in chunk.records if record.offset >= from_offset]
         frame = pl.DataFrame([json.loads(record.value) for record in records], schema=ROW)

@@ -1,0 +1,133 @@
+"""IT context as of event time. Enter: transitions, the context. Leave: the same rows with asset, owner, order, product.
+
+What is looked up and not found is named in `context_missing`, never guessed: "signal", "asset", "production_order".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from streams import topology
+from streams.core import dictionary
+from streams.core.context import Context
+from streams.core.dictionary import FOREVER
+from streams.core.frames import ID
+
+# Columns that `enrich` adds.
+ADDED: Final = pl.Schema(
+    {
+        "work_unit": pl.String(),
+        "asset_id": pl.String(),
+        "asset_path": pl.String(),
+        "asset_name": pl.String(),
+        "criticality": pl.String(),
+        "owner": pl.String(),
+        "zone": pl.String(),
+        "signal_name": pl.String(),
+        "unit": pl.String(),
+        "order_id": pl.String(),
+        "product": pl.String(),
+        "context_missing": pl.List(pl.String()),
+    }
+)
+
+
+def effective(frame: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The versions of `frame` by `key` with intervals [valid_from, valid_to) that do not overlap, sorted.
+
+    A version ends where the next begins, if it does not say so itself; of two that begin at once the later row holds.
+    """
+    following = pl.col("valid_from").shift(-1).over(key).fill_null(FOREVER)
+    return (
+        frame.unique([key, "valid_from"], keep="last", maintain_order=True)
+        .sort(key, "valid_from", maintain_order=True)
+        .with_columns(valid_to=pl.min_horizontal(pl.col("valid_to").fill_null(FOREVER), following))
+    )
+
+
+def enrich(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """`rows` (signal_id, work_center as text, event_time in microseconds) with the columns of `ADDED` behind."""
+    numbered = _with_signal(rows.with_row_index("_row"), context).sort("event_time", maintain_order=True)
+    numbered = _with_asset(numbered, context)
+    numbered = _with_order(numbered, context)
+    found = {"signal": "_signal_found", "asset": "_asset_found", "production_order": "_order_found"}
+    missing = pl.concat_list(
+        pl.when(~pl.col(mark)).then(pl.lit(name)) for name, mark in found.items()
+    ).list.drop_nulls()
+    return (
+        numbered.with_columns(context_missing=missing)
+        .sort("_row")
+        .select(*rows.columns, *(pl.col(name).cast(dtype) for name, dtype in ADDED.items()))
+    )
+
+
+def _as_of(rows: pl.DataFrame, versions: pl.DataFrame, key: str, found: str) -> pl.DataFrame:
+    """`rows` (sorted by event_time) with the version of `key` that is valid then; `found` tells whether any."""
+    versions = effective(versions.join(rows.select(key), on=key, how="semi"), key)
+    names = [name for name in versions.columns if name not in {key, "valid_from", "valid_to"}]
+    joined = rows.join_asof(
+        versions.sort("valid_from"), by=key, left_on="event_time", right_on="valid_from", check_sortedness=False
+    )
+    valid = (pl.col("event_time") < pl.col("valid_to")).fill_null(value=False)
+    return joined.with_columns(pl.when(valid).then(pl.col(name)).alias(name) for name in names).with_columns(
+        valid.alias(found)
+    ).drop("valid_from", "valid_to")  # fmt: skip
+
+
+def _with_signal(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    columns = ("work_unit", "asset_id", "unit", "name", "role")
+    of = rows.select(pl.col("signal_id").cast(ID), "event_time")
+    found = dictionary.as_of(context, of, columns).select(pl.col(columns).cast(pl.String))
+    # Every entry of the dictionary has a role.
+    return rows.hstack(found.with_columns(_signal_found=pl.col("role").is_not_null()).drop("role")).rename(
+        {"name": "signal_name"}
+    )
+
+
+def _with_asset(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    assets = context.frame(topology.ASSET.name).select(
+        "asset_id", "valid_from", "valid_to", "work_center", "work_unit", "criticality", "owner", "zone",
+        asset_path="path", asset_name="name",
+    )  # fmt: skip
+    # A signal without an asset of its own belongs to its work unit: there, the asset that stands highest.
+    of_unit = (
+        assets.filter(pl.col("work_unit").is_not_null())
+        .sort(pl.col("asset_path").str.len_chars(), "asset_id")
+        .unique(["work_center", "work_unit"], keep="first", maintain_order=True)
+        .select("work_center", "work_unit", _unit_asset="asset_id")
+    )
+    rows = rows.join(of_unit, on=["work_center", "work_unit"], how="left", maintain_order="left")
+    rows = rows.with_columns(asset_id=pl.coalesce("asset_id", "_unit_asset")).drop("_unit_asset")
+    return _as_of(rows, assets.drop("work_center", "work_unit"), "asset_id", "_asset_found")
+
+
+def _with_order(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """The order that ran at event time. An order's own start and end are facts in event time, often told late: its
+    newest version says them best, whenever it was written.
+    """
+    orders = (
+        context.frame(topology.PRODUCTION_ORDER.name)
+        .sort("valid_from", maintain_order=True)
+        .unique("order_id", keep="last", maintain_order=True)
+        .filter(pl.col("actual_start").is_not_null() & (pl.col("status") != "cancelled"))
+        .select("work_center", "order_id", "product", "actual_start", "actual_end", _unit="work_unit")
+    )
+    event_time = pl.col("event_time")
+    running = (
+        rows.select("_row", "work_center", "work_unit", "event_time")
+        .join(orders, on="work_center")
+        .filter(
+            pl.col("actual_start") <= event_time,
+            event_time < pl.col("actual_end").fill_null(FOREVER),
+            pl.col("_unit").is_null() | pl.col("_unit").eq_missing(pl.col("work_unit")),
+        )
+        # An order of the machine itself says more than one of the line; of several, the last that was started.
+        .sort(pl.col("_unit").is_not_null(), "actual_start", "order_id")
+        .unique("_row", keep="last", maintain_order=True)
+        .select("_row", "order_id", "product")
+    )
+    return rows.join(running, on="_row", how="left", maintain_order="left").with_columns(
+        _order_found=pl.col("order_id").is_not_null()
+    )

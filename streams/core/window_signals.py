@@ -1,0 +1,160 @@
+"""The signal dictionary as `window` needs it. Enters: `it.signal.v1`. Leaves: arrays by version, found by signal code.
+
+A code is the physical value of a Categorical `signal_id`: equal ids have equal codes in every frame of a process, so a
+look-up is an array access. Version 0 stands for signals that the dictionary does not know: they are windowed with the
+defaults and never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from streams.core.frames import ID
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+# Closed windows by length in us: begin of the first and end of the last, in us.
+Spans = Mapping[int, tuple[int, int]]
+
+SECOND: Final = 1_000_000
+DISCRETE_ROLES: Final = ("state", "phase", "alarm", "batch_id")
+TEXTS: Final = pl.Schema(
+    {
+        "signal_id": ID,
+        "site": pl.String(),
+        "tenant": pl.String(),
+        "work_center": pl.String(),
+        "work_unit": pl.String(),
+        "unit": pl.String(),
+        "role": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds where the dictionary is silent: lengths in s, holding times in us."""
+
+    lengths_s: tuple[int, ...] = (10, 60)
+    hold_periods: float = 2.5
+    hold_unknown_us: int = 60 * SECOND
+    carry_limit_us: int = 86_400 * SECOND
+
+
+def codes(series: pl.Series) -> Ints:
+    """Physical codes of a Categorical column without nulls."""
+    return series.to_physical().to_numpy().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Versions of all signals, sorted by (signal, valid_from); `first` and `versions` find them by code.
+
+    `hold_us` is how long a value stands without a successor, `lengths` all window lengths in us (ascending), `has` by
+    length which version has it, `any_has` the same by code over all versions.
+    """
+
+    texts: pl.DataFrame
+    valid_from: Ints
+    hold_us: Ints
+    on_change: Bools
+    discrete: Bools
+    lengths: tuple[int, ...]
+    has: Mapping[int, Bools]
+    first: Ints
+    versions: Ints
+    any_has: Mapping[int, Bools]
+
+    def entry(self, code: Ints, time: Ints) -> Ints:
+        """Version of each signal as of event time; before the first version, the first; 0 where unknown."""
+        at = np.minimum(code, self.first.size - 1)
+        first = self.first[at]
+        found = first.copy()
+        count = self.versions[at]
+        for step in range(1, int(self.versions.max(initial=1))):
+            later = first + step
+            found = np.where((step < count) & (self.valid_from[later % self.valid_from.size] <= time), later, found)
+        return found
+
+    def having(self, code: Ints, length: int) -> Bools | None:
+        """Which of these signals have windows of `length` us in any version; None: all signals have."""
+        has = self.any_has[length]
+        return None if has.all() else has[np.minimum(code, has.size - 1)]
+
+    def spans(self, begin_us: int, end_us: int) -> Spans:
+        """Windows by length, from the one that holds `begin_us` to the last that ends by `end_us`."""
+        spans = {length: (begin_us // length * length, end_us // length * length) for length in self.lengths}
+        return {length: span for length, span in spans.items() if span[0] < span[1]}
+
+    def expires(self, code: Ints, time: Ints) -> Ints:
+        """Latest end (us) of a window that holds the instant: a reading is needed until this passes the horizon."""
+        latest = time + 1
+        for length in self.lengths:
+            end = (time // length + 1) * length
+            has = self.having(code, length)
+            latest = np.maximum(latest, end if has is None else np.where(has, end, latest))
+        return latest
+
+    def settled(self, code: Ints, watermark_us: int) -> Ints:
+        """Event time (us) before which a signal's shortest window is closed at this watermark."""
+        latest = np.full(code.size, np.iinfo(np.int64).min)
+        for length in self.lengths:
+            has = self.having(code, length)
+            end = watermark_us // length * length
+            latest = np.maximum(latest, end if has is None else np.where(has, end, latest))
+        return latest
+
+    @property
+    def longest_hold_us(self) -> int:
+        """Longest time a periodic signal's value stands without a successor."""
+        return int(self.hold_us[~self.on_change].max(initial=0))
+
+
+def prepare(dictionary: pl.DataFrame, defaults: Defaults) -> Signals:
+    """The dictionary (`it.signal.v1`, all versions) as arrays; row 0 holds the defaults."""
+    unknown = {"role": "measurement", "reporting": "periodic", "window_lengths_s": []}
+    schema = {**TEXTS, "valid_from": pl.Int64(), "reporting": pl.String(), "period_ms": pl.Int64()}
+    schema["window_lengths_s"] = pl.List(pl.Int32())
+    rows = dictionary.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+    rows = rows.with_columns(pl.col("valid_from").fill_null(0)).sort(pl.col("signal_id").to_physical(), "valid_from")
+    rows = rows.unique(subset=["signal_id", "valid_from"], keep="last", maintain_order=True)
+    rows = pl.concat([pl.DataFrame([unknown], schema=schema), rows])
+    on_change = (rows["reporting"] == "on_change").fill_null(value=False).to_numpy()
+    hold = pl.when(pl.col("period_ms") > 0).then((pl.col("period_ms") * 1000 * defaults.hold_periods).cast(pl.Int64))
+    periodic = rows.select(hold.fill_null(defaults.hold_unknown_us)).to_series().to_numpy()
+    wanted = [[length for length in own or () if length > 0] for own in rows["window_lengths_s"].to_list()]
+    lengths = [tuple(own or defaults.lengths_s) for own in wanted]
+    distinct = sorted({length * SECOND for own in lengths for length in own})
+    has = {length: np.array([length // SECOND in own for own in lengths]) for length in distinct}
+    code = codes(rows["signal_id"][1:]) if rows.height > 1 else np.zeros(0, np.int64)
+    size = int(code.max(initial=-1)) + 2
+    first, versions = np.zeros(size, np.int64), np.ones(size, np.int64)
+    first[code[::-1]] = np.arange(rows.height - 1, 0, -1)
+    versions[: size - 1] = np.maximum(np.bincount(code, minlength=size - 1), 1)
+    any_has = {length: _by_code(own, code, first) for length, own in has.items()}
+    return Signals(
+        texts=rows.select(TEXTS.names()),
+        valid_from=rows["valid_from"].fill_null(0).to_numpy(),
+        hold_us=np.where(on_change, defaults.carry_limit_us, periodic),
+        on_change=on_change,
+        discrete=rows["role"].is_in(DISCRETE_ROLES).fill_null(value=False).to_numpy(),
+        lengths=tuple(distinct),
+        has=has,
+        first=first,
+        versions=versions,
+        any_has=any_has,
+    )
+
+
+def _by_code(has: Bools, code: Ints, first: Ints) -> Bools:
+    """Whether any version of a signal has the length; signals without a version as version 0."""
+    found = np.where(first == 0, has[0], False)
+    np.logical_or.at(found, code, has[1:])
+    return found

@@ -1,0 +1,83 @@
+"""How the real services read and write: contracts, framing and registry behind the two calls a task makes.
+
+Enters: chunks of blocks, output frames. Leaves: rows of the core's frames, rejects, Avro records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from streams import topology
+from streams.kafka import avro_block, codec, columnar, contracts
+from streams.kafka.avro_schemas import WriterSchemas
+from streams.kafka.chunks import Chunk
+from streams.kafka.registry import Registry
+from streams.kafka.service import Decoded, Record
+from streams.settings import Settings
+
+
+async def learn(schemas: WriterSchemas, idents: frozenset[int], registry: Registry) -> None:
+    """Ask the registry for these schema ids; what it does not know, or refuses, is known as unknown from then on."""
+    for ident in idents:
+        schemas.add(ident, await registry.schema(ident))
+
+
+class AvroSerde:
+    """Serde of one stage of the topology. `start` must have been awaited before the first record is written."""
+
+    def __init__(self, settings: Settings, stage: topology.Stage) -> None:
+        self._settings = settings
+        self._registry = Registry(settings.registry_url) if settings.registry_url else None
+        self._readers = {
+            topic.name: WriterSchemas(contracts.load(topic.name), registry=self._registry is not None)
+            for topic in stage.reads
+        }
+        self._written = (*stage.writes, topology.REJECTED)
+        self._prefixes: dict[str, bytes] = {}
+        self._encoders: dict[str, codec.Encoder] = {}
+
+    async def start(self) -> None:
+        """Learn the framing of every output; with Confluent framing this registers the contracts.
+
+        Raises RegistryError where the registry refuses, TimeoutError where it does not answer.
+        """
+        framing = codec.single_object()
+        if self._registry is not None:
+            await self._registry.__aenter__()
+            if self._settings.framing == "confluent":
+                names = [topic.name for topic in self._written]
+                framing = await codec.confluent(self._registry, names, self._settings.topic_prefix)
+        for topic in self._written:
+            self._prefixes[topic.name] = framing.prefix(topic.name)
+            if topic.layout == "row":
+                self._encoders[topic.name] = codec.Encoder(topic.name, framing, topic.key)
+
+    async def stop(self) -> None:
+        """Close the connection to the registry."""
+        if self._registry is not None:
+            await self._registry.__aexit__(None, None, None)
+
+    async def decode(self, topic: topology.Topic, chunk: Chunk, from_offset: int) -> Decoded:
+        """Rows of `chunk` from `from_offset` on; what cannot be read is in the rejects. Never raises on data."""
+        schemas = self._readers[topic.name]
+        decoded = avro_block.decode(chunk.records, schemas, from_offset)
+        while decoded.needs and self._registry is not None:
+            await learn(schemas, decoded.needs, self._registry)
+            decoded = avro_block.decode(chunk.records, schemas, from_offset)
+        if topic.layout == "columnar":
+            decoded = columnar.unpack(decoded, chunk.topic)
+        if not decoded.rejects.height:
+            return Decoded(decoded.frame)
+        counted = decoded.rejects["reason"].value_counts().rows()
+        counts = {("rejects", str(reason)): int(count) for reason, count in counted}
+        return Decoded(decoded.frame, decoded.rejects.with_columns(site=pl.lit(self._settings.site)), counts)
+
+    def encode(self, topic: topology.Topic, frame: pl.DataFrame) -> Sequence[Record]:
+        """Records for the rows of `frame`: columnar topics hold many rows each."""
+        if topic.layout == "columnar":
+            pairs = columnar.pack(frame, self._prefixes[topic.name])
+        else:
+            pairs = self._encoders[topic.name].encode(frame)
+        return [Record(key, value) for key, value in pairs]

@@ -1,0 +1,178 @@
+"""What the demo shows, rendered to text from recorded records: no broker, no terminal."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from streams.demo.model import Model, ServiceLine
+from streams.demo.view import Teller, render
+
+ALERT_US = 1_790_001_012 * 1_000_000
+SENTENCE = (
+    "High bearing temperature at Filler of line 1 since 14:30:12: 85.3 Cel is above 85 Cel; order PO-line-1-0001 "
+    "(Still water 0.5 l). maintenance-mechanical: check lubrication, then stop the filler."
+)
+UNITS = [f"line-{line}-{unit}" for line in (1, 2) for unit in ("filler", "capper", "labeller", "packer")]
+
+
+def alert(number: int, state: str = "active", message: str = SENTENCE) -> dict[str, Any]:
+    """The fields of an ops.alert.v1 record that the view reads."""
+    return {"event_time": ALERT_US + number * 1_000_000, "state": state, "priority": "high", "message": message}
+
+
+def kpi(unit: str, name: str, value: float | None, period_id: str = "14:00", period: str = "hour") -> dict[str, Any]:
+    """The fields of an ops.kpi.v1 record that the view reads."""
+    return {"work_unit": unit, "kpi": name, "value": value, "period": period, "period_id": period_id, "coverage": 0.5}
+
+
+def running() -> Model:
+    """A demo after a minute: 280 readings/s, three alerts, KPIs of two lines."""
+    services = tuple(ServiceLine(name, "ready", 0) for name in ("validate", "alert", "kpi", "plant"))
+    window = ServiceLine("window", "ready", 3, 118)
+    model = Model(bootstrap="127.0.0.1:29123", began_s=100.0, services=(*services[:1], window, *services[1:]))
+    for second in range(101, 161):
+        for _ in range(4):
+            model.observe("ot.reading.v1", {"event_time": list(range(70))}, float(second))
+    for number in range(12):
+        model.observe("ot.window.v1", {"window_id": str(number)}, 111.0)
+    model.observe("ops.alert.v1", alert(0), 108.25)
+    model.observe("ops.alert.v1", alert(20, message="Filler of line 1 is in fault."), 128.0)
+    model.observe("ops.alert.v1", alert(40, "cleared", "Filler of line 1 runs again."), 148.0)
+    for unit in UNITS:
+        for name, value in (("availability", 0.75), ("effectiveness", 0.9), ("quality_ratio", 0.996), ("oee", 0.672)):
+            model.observe("ops.kpi.v1", kpi(unit, name, value), 130.0)
+    model.tick(160.0)
+    return model
+
+
+def text(model: Model, width: int, height: int) -> list[str]:
+    """The lines that a terminal of that size shows."""
+    console = Console(record=True, width=width, height=height, file=io.StringIO(), color_system=None)
+    console.print(render(model, width, height))
+    return console.export_text().rstrip("\n").split("\n")
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 40), (160, 50), (80, 10)])
+def test_the_view_fills_the_terminal_and_no_more(width: int, height: int) -> None:
+    """Exactly as many lines as the terminal has, none wider, before the first record as after a minute."""
+    for model in (Model(), running()):
+        lines = text(model, width, height)
+        assert len(lines) == height
+        assert max(len(line) for line in lines) <= width
+
+
+def test_80_by_24_has_services_figures_alerts_newest_first_and_all_kpis() -> None:
+    """A plain terminal shows it all: whole alert sentences, newest first, and a row of KPIs per machine."""
+    lines = text(running(), 80, 24)
+    assert "127.0.0.1:29123 · 01:00" in lines[0]
+    assert [word for word in lines[1].split() if word in {"validate", "window", "alert", "kpi", "plant"}] == [
+        "validate",
+        "window",
+        "alert",
+        "kpi",
+        "plant",
+    ]
+    assert "lag 3" in lines[1]
+    assert lines[2].split("  ")[0] == "280 readings/s (16,800)"
+    assert "118 open windows (12 closed)" in lines[2]
+    joined = " ".join(" ".join(line.strip("│ ").split()) for line in lines)
+    shown = [joined.index(sentence) for sentence in ("line 1 runs again.", "line 1 is in fault.", SENTENCE)]
+    assert shown == sorted(shown)
+    for unit in UNITS:
+        row = next(line for line in lines if unit in line)
+        assert row.strip("│ ").split() == [unit, "67.2", "%", "75.0", "%", "90.0", "%", "99.6", "%", "50.0", "%"]
+
+
+def test_a_wide_terminal_has_alerts_and_kpis_side_by_side() -> None:
+    """From 130 columns on both stand in the same lines, and the machines' names are whole."""
+    lines = text(running(), 130, 30)
+    assert any("Alerts" in line and "KPIs" in line for line in lines)
+    assert all(any(unit in line for line in lines) for unit in UNITS)
+
+
+def test_an_alert_that_does_not_fit_is_cut_and_says_so() -> None:
+    """With little room the newest alert stays, shortened with an ellipsis; older ones go."""
+    model = Model()
+    for number in range(5):
+        model.observe("ops.alert.v1", alert(number, message=f"Number {number}: {SENTENCE}"), float(number))
+    lines = text(model, 80, 10)
+    assert any("Number 4" in line for line in lines)
+    assert any("…" in line for line in lines)
+    assert not any("Number 3" in line for line in lines)
+
+
+def test_text_from_records_is_not_taken_for_markup() -> None:
+    """Square brackets in an alert, as in UCUM's [degF], appear as they are."""
+    model = Model()
+    model.observe("ops.alert.v1", alert(0, message="Bearing at 185 [degF] [bold]"), 1.0)
+    assert any("Bearing at 185 [degF] [bold]" in line for line in text(model, 80, 24))
+
+
+def test_the_newest_period_of_a_machine_replaces_the_last_and_unknown_values_are_dashes() -> None:
+    """After the hour is over only the new hour's KPIs show; a KPI without value is a dash."""
+    model = running()
+    model.observe("ops.kpi.v1", kpi("line-1-filler", "availability", None, "15:00"), 161.0)
+    model.observe("ops.kpi.v1", kpi("line-1-capper", "oee", 0.1, "late", "shift"), 161.0)
+    lines = text(model, 80, 24)
+    filler = next(line for line in lines if "line-1-filler" in line)
+    assert filler.strip("│ ").split() == ["line-1-filler", "-", "-", "-", "-", "50.0", "%"]
+    capper = next(line for line in lines if "line-1-capper" in line)
+    assert "67.2 %" in capper
+
+
+def test_first_times_count_from_the_start_of_the_plant() -> None:
+    """The JSON line has the seconds from the start to the first alert and the first KPI, and the counts."""
+    assert running().summary() == {
+        "readings": 16_800,
+        "alerts": 3,
+        "kpis": 32,
+        "first_alert_s": 8.2,
+        "first_kpi_s": 30.0,
+    }
+    assert Model().summary()["first_alert_s"] is None
+
+
+def test_silence_is_told_with_where_to_look() -> None:
+    """Nothing after 20 s, or no alert and no KPI after a minute, is said; a running demo says nothing."""
+    model = Model(began_s=0.0)
+    model.tick(19.0)
+    assert model.silence is None
+    model.tick(21.0)
+    assert "plant.log" in str(model.silence)
+    assert any("No reading" in line for line in text(model, 80, 24))
+    model.observe("ot.reading.v1", {"event_time": [1]}, 22.0)
+    assert model.silence is None
+    model.tick(61.0)
+    assert "alert.log and kpi.log" in str(model.silence)
+    assert running().silence is None
+
+
+def test_a_service_that_is_not_ready_is_seen() -> None:
+    """Starting and stopped services are named as such."""
+    model = Model(services=(ServiceLine("validate", "starting"), ServiceLine("window", "stopped")))
+    assert "validate starting" in text(model, 80, 24)[1]
+    assert "window stopped" in text(model, 80, 24)[1]
+
+
+def test_without_a_terminal_each_alert_and_the_figures_of_every_ten_seconds_are_told_once() -> None:
+    """Plain lines for logs: an alert when it comes, figures no more often than every ten seconds."""
+    model = Model(began_s=0.0)
+    said: list[str] = []
+    teller = Teller(model, said.append)
+    for tenth in range(250):
+        if tenth == 83:
+            model.observe("ops.alert.v1", alert(0), tenth / 10)
+        model.observe("ot.reading.v1", {"event_time": list(range(30))}, tenth / 10)
+        model.tick(tenth / 10)
+        teller.tell()
+    assert [line for line in said if "alert: " in line] == [f"      alert: {SENTENCE}"]
+    figures = [line for line in said if "readings/s" in line]
+    assert [line.split()[0] for line in figures] == ["10", "20"]
+    assert all("300 readings/s" in line for line in figures)
+    assert said.index(f"      alert: {SENTENCE}") < said.index(figures[0])
+    assert all(before != after for before, after in itertools.pairwise(said))
