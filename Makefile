@@ -51,7 +51,7 @@ wheel: $(VENV)/.dev ## build the wheel, install it in an environment of its own 
 	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/wheel/dist/*.whl
 	outside=$$(mktemp -d) && trap 'rm -rf "$$outside"' EXIT && cp -R pyproject.toml schemas tests "$$outside" && cd "$$outside" && \
 		$(CURDIR)/build/wheel/venv/bin/python -c 'import streams; assert "site-packages" in streams.__file__' && \
-		$(CURDIR)/build/wheel/venv/bin/python -m pytest --quiet -p no:cacheprovider $(WHEEL_TESTS)
+		$(CURDIR)/build/wheel/venv/bin/python -m pytest --quiet -n 2 -p no:cacheprovider $(WHEEL_TESTS)
 
 # One lock serves every supported Python; it is resolved on the oldest one.
 lock: $(VENV)/.dev ## resolve requirements/*.txt anew from pyproject.toml (uses the network)

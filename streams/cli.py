@@ -44,7 +44,9 @@ def _topics_check(settings: Settings, _given: argparse.Namespace) -> int:
         inputs = [settings.topic_prefix + topic.name for topic in stage.reads]
         state = settings.topic_prefix + topology.state_topic(stage.name)
         counts = topics.partitions(settings, [*inputs, state])
-        number = topics.check_co_partitioning(stage.name, {name: counts[name] for name in inputs}, (state, counts[state]))
+        number = topics.check_co_partitioning(
+            stage.name, {name: counts[name] for name in inputs}, (state, counts[state])
+        )
         print(f"{stage.name}: {len(inputs)} inputs, {number} partitions each")
     return 0
 
@@ -66,7 +68,7 @@ def _state_reset(settings: Settings, given: argparse.Namespace) -> int:
     return 0
 
 
-def _signals_discover(settings: Settings, given: argparse.Namespace) -> int:
+def _signals_discover(settings: Settings, _given: argparse.Namespace) -> int:
     from streams.agents import discover
 
     for row in discover.proposals(settings):

@@ -12,8 +12,7 @@ def _node(name: str) -> str:
 def flow() -> str:
     """The flow diagram (Mermaid): topics as rounded boxes, services as rectangles, context dotted."""
     lines = ["flowchart LR"]
-    for topic in topology.topics():
-        lines.append(f'  {_node(topic.name)}(["{topic.name}"])')
+    lines += [f'  {_node(topic.name)}(["{topic.name}"])' for topic in topology.topics()]
     for stage in topology.STAGES:
         lines.append(f'  {stage.name}["{stage.name}"]')
         lines += [f"  {_node(topic.name)} --> {stage.name}" for topic in stage.reads]
@@ -28,7 +27,9 @@ def outputs() -> str:
     for stage in topology.STAGES:
         for topic in stage.writes:
             path = f"schemas/{topic.schema_path}"
-            lines.append(f"| `{topic.name}` | {topic.text} | `{topic.key}` | `{stage.name}` | [{topic.name}.avsc]({path}) |")
+            lines.append(
+                f"| `{topic.name}` | {topic.text} | `{topic.key}` | `{stage.name}` | [{topic.name}.avsc]({path}) |"
+            )
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ class JsonFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -42,6 +43,7 @@ class TextFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line of text; a stack follows on lines of its own."""
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
         line = f"{when} {record.levelname.lower():7} {self._service} {record.getMessage()} {extra}".rstrip()
@@ -52,6 +54,7 @@ class OursOnly(logging.Filter):
     """Lets warnings of the Kafka libraries pass, and all of our own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """True: let it pass."""
         return record.levelno >= logging.WARNING or not record.name.startswith(("faust", "mode", "aiokafka"))
 
 

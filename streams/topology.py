@@ -70,9 +70,7 @@ UNKNOWN: Final = Topic(
 # Derived.
 WINDOW: Final = Topic("ot.window.v1", "30-window", "work_center", "closed windows and their revisions")
 LATE: Final = Topic("ot.window.late.v1", "30-window", "work_center", "readings beyond the correction horizon")
-ALERT: Final = Topic(
-    "ops.alert.v1", "40-alert", "work_center", "alert and alarm transitions", retention_ms=90 * DAY_MS
-)
+ALERT: Final = Topic("ops.alert.v1", "40-alert", "work_center", "alert and alarm transitions", retention_ms=90 * DAY_MS)
 KPI: Final = Topic("ops.kpi.v1", "50-kpi", "work_center", "KPIs with their elements", retention_ms=365 * DAY_MS)
 
 VALIDATE: Final = Stage(

@@ -1,4 +1,4 @@
-"""The Faust application of one service: one agent over all its inputs, on our transport. Leaves: an app, not started."""
+"""The Faust application of one service: one agent over all its inputs, on our transport. Leaves: an unstarted app."""
 
 from __future__ import annotations
 
@@ -104,5 +104,5 @@ def follow_assignments(
         await assign(assigned)
 
     @app.on_partitions_revoked.connect(weak=False)
-    async def on_revoked(_sender: Any, revoked: set[TP], **_: Any) -> None:
+    async def on_revoked(_sender: Any, _revoked: set[TP], **_: Any) -> None:
         await revoke()

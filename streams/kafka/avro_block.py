@@ -101,7 +101,7 @@ class _Chunk:
         head, bodies = avro_wire.header(shape.fields()), [block.body for block in run.blocks]
         try:
             frame = avro_wire.read(head, bodies, int(counts.sum()) if counts.min() > 0 else -1)
-            fits = True
+            fits = proven(frame, run, counts, shape, self._value_limit)
         except DecodeError:
             fits, frame = False, pl.DataFrame()
         if fits:

@@ -66,7 +66,9 @@ def columns(frame: pl.DataFrame, fields: Iterable[Mapping[str, Any]]) -> dict[st
     arrays = {name: kind for name, (kind, _, _) in parts.items() if isinstance(kind, Mapping)}
     items = _items(frame, numbers, arrays)
     for name, (kind, nullable, nulls) in parts.items():
-        size = _FIXED[kind] if name not in numbers.columns else _size(numbers[name].to_numpy(), kind, items.get(name, 0))
+        size = (
+            _FIXED[kind] if name not in numbers.columns else _size(numbers[name].to_numpy(), kind, items.get(name, 0))
+        )
         if nulls:
             size = np.where(numbers[f"{name}?"].to_numpy(), size, 0)
         sizes[name] = size + nullable

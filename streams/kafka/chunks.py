@@ -55,7 +55,9 @@ class Chunk:
         return self
 
     def __repr__(self) -> str:
-        return f"Chunk({self.topic}/{self.partition} {self.begin}..{self.end}, {len(self.records)} fetched, {self.size} B)"
+        return (
+            f"Chunk({self.topic}/{self.partition} {self.begin}..{self.end}, {len(self.records)} fetched, {self.size} B)"
+        )
 
 
 def size_of(record: Any) -> int:

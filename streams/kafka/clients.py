@@ -1,4 +1,4 @@
-"""Kafka clients as settings want them. Enters: `Settings`; leaves: aiokafka and confluent-kafka clients, not started."""
+"""Kafka clients as settings want them. Enters: `Settings`; leaves: aiokafka and confluent-kafka clients, unstarted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def groupless_consumer(settings: Settings) -> AIOKafkaConsumer:
 
 
 def admin(settings: Settings) -> AdminClient:
-    """librdkafka's admin client (topic ids and DeleteRecords, which aiokafka lacks)."""
+    """Librdkafka's admin client (topic ids and DeleteRecords, which aiokafka lacks)."""
     conf: dict[str, Any] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "security.protocol": settings.security_protocol,

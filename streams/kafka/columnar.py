@@ -29,7 +29,12 @@ def unpack(decoded: Decoded, topic: str) -> Decoded:
     """
     records = decoded.frame
     if not records.height:
-        return Decoded(pl.DataFrame(schema=pl.Schema({**READING, **COORDINATES})), decoded.rejects, decoded.needs, decoded.slow_blocks)
+        return Decoded(
+            pl.DataFrame(schema=pl.Schema({**READING, **COORDINATES})),
+            decoded.rejects,
+            decoded.needs,
+            decoded.slow_blocks,
+        )
     lengths = _lengths(records)
     faults = _unequal(lengths)
     if not faults:

@@ -8,6 +8,7 @@ compatibility gate compares against all of them.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -155,3 +156,7 @@ def release() -> list[str]:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
     return [file.name for file in new]
+
+
+if __name__ == "__main__":
+    sys.stdout.write("".join(f"released {name}\n" for name in release()) or "nothing has changed\n")

@@ -1,4 +1,4 @@
-"""Metrics of a worker. Enters: what tasks report; leaves: Prometheus text. Labels are bounded: topics, reasons, tasks."""
+"""Metrics of a worker. Enters: what tasks report; leaves: Prometheus text. Labels are bounded."""
 
 from __future__ import annotations
 

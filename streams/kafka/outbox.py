@@ -57,7 +57,9 @@ class Outbox:
             self.size += len(record.value or b"") + len(record.key or b"") + 32
 
 
-async def send(producer: AIOKafkaProducer, tp: TopicPartition, records: Iterable[Record]) -> list[asyncio.Future[object]]:
+async def send(
+    producer: AIOKafkaProducer, tp: TopicPartition, records: Iterable[Record]
+) -> list[asyncio.Future[object]]:
     """Hand records to the producer as whole batches, in order; the futures tell the first offset of each batch."""
     futures: list[asyncio.Future[object]] = []
 

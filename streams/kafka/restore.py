@@ -61,14 +61,14 @@ def check_positions(service: str, restored: Restored, starts: dict[tuple[str, in
     ]
     if gone:
         raise DataLoss(
-            f"{service}: readings were deleted before they were processed ({'; '.join(gone)}). Raise the topics' retention.ms; "
-            f"to go on without them, run `plantweave worker {service} --accept-data-loss` once."
+            f"{service}: readings were deleted before they were processed ({'; '.join(gone)}). Raise the topics' "
+            f"retention.ms; to go on without them, run `plantweave worker {service} --accept-data-loss` once."
         )
 
 
 async def delete_before(settings: Settings, state: TopicPartition, offset: int) -> None:
     """DeleteRecords: everything in the state partition before `offset` is covered by a snapshot."""
-    from confluent_kafka import TopicPartition as Boundary  # noqa: PLC0415 - same name as aiokafka's
+    from confluent_kafka import TopicPartition as Boundary
 
     futures = admin(settings).delete_records([Boundary(state.topic, state.partition, offset)])
     for future in futures.values():

@@ -61,8 +61,8 @@ class Origin:
                 faults.append(f"topic {topic} was deleted and made anew: its old positions mean nothing")
         if faults:
             raise StateFault(
-                f"the state of {self.service} does not fit: {'; '.join(faults)}. Restore the former topics, or give up the "
-                f"state with `plantweave state reset {self.service}` (open windows and alarms start from nothing)."
+                f"the state of {self.service} does not fit: {'; '.join(faults)}. Restore the former topics, or give "
+                f"up the state with `plantweave state reset {self.service} --yes` (open windows and alarms are lost)."
             )
 
 

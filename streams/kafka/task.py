@@ -106,7 +106,9 @@ class Task:
         await shell.consumer.open_at({TP(topic, number): at for (topic, number), at in self.positions.items()})
         took = time.monotonic() - began
         shell.metrics.restored(self.partition, took, restored.records)
-        log.info("task open", extra={"task": self.name, "restored_records": restored.records, "seconds": round(took, 3)})
+        log.info(
+            "task open", extra={"task": self.name, "restored_records": restored.records, "seconds": round(took, 3)}
+        )
 
     async def close(self) -> None:
         """Finish the running transaction and commit what is left; then close the producer."""
@@ -229,7 +231,8 @@ class Task:
 
 def _declared(writes: tuple[Topic, ...], rejects: Topic | None, name: str) -> Topic:
     """The declared output topic called `name`; a core that writes elsewhere is bad code."""
-    for topic in (*writes, *((rejects,) if rejects is not None else ())):
+    outputs = [*writes] if rejects is None else [*writes, rejects]
+    for topic in outputs:
         if topic.name == name:
             return topic
     raise KeyError(f"{name} is no output of this service; the topology declares {[topic.name for topic in writes]}")

@@ -16,8 +16,8 @@ from faust.types import TP
 
 from streams.kafka.chunks import Chunk
 from streams.kafka.restore import DataLoss
-from streams.kafka.state import StateFault
 from streams.kafka.shell import Shell
+from streams.kafka.state import StateFault
 from streams.kafka.task import Status, Task
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Tasks:
         for number, topics in by_number.items():
             if topics != inputs:
                 raise CoPartitionFault(
-                    f"partition {number} of {sorted(inputs - topics)} went to another worker than that of {sorted(topics)}; "
+                    f"partition {number} of {sorted(inputs - topics)} went to another worker than {sorted(topics)}; "
                     "all inputs of a service need the same number of partitions: run `plantweave topics check`"
                 )
         await self.revoke(set(self._tasks) - set(by_number))
@@ -104,7 +104,9 @@ class Tasks:
                 self._fail(why)
                 return
             except Exception as why:  # noqa: BLE001 - the broker is away, or a former owner is being fenced: again
-                log.warning("task not opened, trying again", extra={"task": task.name, "why": f"{type(why).__name__}: {why}"})
+                log.warning(
+                    "task not opened, trying again", extra={"task": task.name, "why": f"{type(why).__name__}: {why}"}
+                )
                 await task.close()
                 await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
                 attempt += 1

@@ -29,7 +29,10 @@ def wanted(settings: Settings) -> list[NewTopic]:
             settings.topic_prefix + topic.name,
             settings.partitions,
             settings.replication_factor,
-            config={"cleanup.policy": topic.cleanup, "retention.ms": str(-1 if topic.cleanup == "compact" else topic.retention_ms)},
+            config={
+                "cleanup.policy": topic.cleanup,
+                "retention.ms": str(-1 if topic.cleanup == "compact" else topic.retention_ms),
+            },
         )
         for topic in topology.topics()
     ]

@@ -63,7 +63,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._sought: dict[TP, int] = {}
 
     async def _fetch_records(
-        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
     ) -> Any:
         """Poll the partitions that tasks have opened; each result carries its span, also where it is empty."""
         ready = (active_partitions or set()) & self.consumer.open_partitions  # type: ignore[attr-defined]

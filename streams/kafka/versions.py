@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-# Parts of these libraries that are not public API are used (fetch positions, record batches), so each is pinned exactly.
+# Parts of these that are not public API are used (fetch positions, record batches), so each is pinned exactly.
 PINNED: Final = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "mode-streaming": "0.7.1"}
 
 

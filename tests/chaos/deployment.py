@@ -82,7 +82,11 @@ class Deployment:
 
     def dead(self) -> list[str]:
         """Workers that ended without being asked to."""
-        return [name for name, worker in self.workers.items() if worker.poll() not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)]
+        return [
+            name
+            for name, worker in self.workers.items()
+            if worker.poll() not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)
+        ]
 
     def group(self, service: str) -> str:
         """Consumer group of a service."""

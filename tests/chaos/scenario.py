@@ -75,14 +75,16 @@ class Scenario:
         for number in range(plan.hits):
             kind = "kill" if number % 2 == 0 else "terminate"
             events.append((rng.uniform(early, late), kind, lambda now, kind=kind: self._hit(rng, kind, now)))  # type: ignore[misc]
-        for _ in range(plan.stops):
-            events.append((rng.uniform(early, late - STOP_S / 2), "stop 15 s", lambda now: self._freeze(rng, now)))
+        until = late - STOP_S / 2
+        events += [
+            (rng.uniform(early, until), "stop 15 s", lambda now: self._freeze(rng, now)) for _ in range(plan.stops)
+        ]
         for number in range(plan.broker_restarts):
             kind = "broker kill" if number % 2 == 0 else "broker restart"
             at = early + (late - early) * (number + 1) / (plan.broker_restarts + 1)
             events.append((at, kind, lambda _now, kind=kind: self._broker(kind)))  # type: ignore[misc]
-        for _ in range(max(3, plan.hits // 3)):
-            events.append((rng.uniform(2.0, late), "aborted transaction", lambda _now: self._abort()))
+        aborts = max(3, plan.hits // 3)
+        events += [(rng.uniform(2.0, late), "aborted transaction", lambda _now: self._abort()) for _ in range(aborts)]
         if plan.scale:
             events.append((plan.seconds * 0.4, "scale to 3", lambda _now: self._scale_up()))
             events.append((plan.seconds * 0.7, "scale to 1", lambda _now: self._scale_down()))
@@ -92,7 +94,9 @@ class Scenario:
 
     def _pick(self, rng: random.Random) -> str | None:
         frozen = {name for _, name in self._resume}
-        alive = [n for n, worker in sorted(self.deployment.workers.items()) if worker.poll() is None and n not in frozen]
+        alive = [
+            n for n, worker in sorted(self.deployment.workers.items()) if worker.poll() is None and n not in frozen
+        ]
         return rng.choice(alive) if alive else None
 
     def _hit(self, rng: random.Random, kind: str, now: float) -> None:
@@ -104,7 +108,9 @@ class Scenario:
         else:
             code = self.deployment.terminate(name)
             if code not in (0, -signal.SIGTERM):  # the latter: told before its interpreter was up
-                raise AssertionError(f"{name} was told to stop and ended with {code}: see its log in {self.deployment.folder}")
+                raise AssertionError(
+                    f"{name} was told to stop and ended with {code}: see its log in {self.deployment.folder}"
+                )
         self.done["kills"] += 1
         self._restart.append((now + rng.uniform(0.0, 3.0), name))
 

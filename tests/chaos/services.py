@@ -113,7 +113,12 @@ class Services:
 
     def _send(self, producer: Producer, number: int, source: str, address: str) -> None:
         step = number // (SOURCES * SIGNALS)
-        row: dict[str, Any] = {"source_id": source, "address": address, "source_time": EPOCH_US + step * PERIOD_US, "sequence": number}
+        row: dict[str, Any] = {
+            "source_id": source,
+            "address": address,
+            "source_time": EPOCH_US + step * PERIOD_US,
+            "sequence": number,
+        }
         row["value_double"] = float(number % 97)
         partition = int(source.rpartition("-")[2]) % self.deployment.partitions
         topic = self.deployment.prefix + topology.RAW_READING.name
@@ -131,7 +136,9 @@ class Services:
             row = {"source_id": "edge-0", "address": "tag-0", "value_double": -1000.0}
             row["source_time"] = EPOCH_US + self.sent // (SOURCES * SIGNALS) * PERIOD_US + 1 + number
             topic = self.deployment.prefix + topology.RAW_READING.name
-            self._aborting.produce(topic, self._raw.value(row), b"edge-0", partition=number % self.deployment.partitions)
+            self._aborting.produce(
+                topic, self._raw.value(row), b"edge-0", partition=number % self.deployment.partitions
+            )
         self._aborting.flush()
         self._aborting.abort_transaction(60)
 

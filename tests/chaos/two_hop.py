@@ -64,7 +64,9 @@ class Relay:
 class Count:
     """Counts per asset and minute; closes the minutes that lie two behind the newest of their asset."""
 
-    tables = (Table("window", pl.Schema({"asset": pl.String(), "minute": pl.Int64(), "n": pl.Int64()}), ("asset", "minute")),)
+    tables = (
+        Table("window", pl.Schema({"asset": pl.String(), "minute": pl.Int64(), "n": pl.Int64()}), ("asset", "minute")),
+    )
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         new = frame.group_by("asset", (pl.col("ts") // WINDOW_MS).alias("minute")).agg(n=pl.len().cast(pl.Int64))

@@ -15,17 +15,9 @@ Row = dict[str, Any]
 Key = tuple[str, str]
 
 FOREVER = 2**63 - 1
-ARRAYS = (
-    "address",
-    "source_time",
-    "value_double",
-    "value_long",
-    "value_bool",
-    "value_string",
-    "quality_raw",
-    "historical",
-    "birth",
-)
+ARRAYS = ("address", "source_time", "value_double", "value_long", "value_bool", "value_string", "quality_raw",
+          "historical", "birth")  # fmt: skip
+VALUES = ("value_double", "value_long", "value_bool", "value_string", "value_bytes")
 COUNTERS = ("good_counter", "reject_counter", "total_counter")
 LABELS = ("state", "alarm", "batch_id", "phase")
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -130,9 +122,6 @@ def texts_of(raw: Row, role: str) -> list[str]:
     if len(text.encode()) > 1024:
         raise RejectedError("type_mismatch")
     return [text]
-
-
-VALUES = ("value_double", "value_long", "value_bool", "value_string", "value_bytes")
 
 
 def reading_of(raw: Row, signal: Row, event_time: int, ingest_time: int) -> Row:

@@ -35,8 +35,8 @@ def windows(*readings: Reading, until_s: int = 30, alive_s: int = 100) -> list[d
     heard = made.select("source_id", *(pl.lit(T0 + alive_s * SECOND).alias(name) for name in SOURCE.schema.names()[1:]))
     lives = Sources.of(heard)
     spans = signals.spans(T0, T0 + until_s * SECOND)
-    rows = arrive(made, codes(made["signal_id"]), signals)
-    found = aggregate(hold(rows, signals, lives), signals, lives, spans)
+    buffered = arrive(made, codes(made["signal_id"]), signals)
+    found = aggregate(hold(buffered, signals, lives), signals, lives, spans)
     assert found.schema == AGGREGATED
     return found.to_dicts()
 

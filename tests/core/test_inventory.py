@@ -14,7 +14,7 @@ from streams.core.dictionary import SIGNAL
 from streams.core.stage import apply
 from streams.core.unpack import RAW
 from streams.core.validate import ValidateConfig
-from tests.core.test_validate import NOW, RAW_READING, Run, S, context, record, signal
+from tests.core.validate_run import NOW, RAW_READING, Run, S, context, record, signal
 
 UNKNOWN = "ot.signal.unknown.v1"
 
@@ -100,7 +100,8 @@ def test_the_inventory_is_bounded_and_what_finds_no_room_is_counted() -> None:
 
 def test_texts_are_few_and_short() -> None:
     """16 of at most 64 characters, the smallest ones: what is kept does not depend on the order."""
-    rows = readings(*({"value_string": f"{number:03d}" + "x" * 100} for number in range(40, 0, -1)))
+    texts = [f"{number:03d}" + "x" * 100 for number in range(40, 0, -1)]
+    rows = readings(*({"value_string": text} for text in texts * 2))
     table = add(inventory.TABLE.empty(), rows)
     assert table["distinct_values"].to_list() == [[f"{number:03d}" + "x" * 61 for number in range(1, 17)]]
 

@@ -31,7 +31,7 @@ def until(condition: Callable[[], bool], what: str, timeout_s: float = 40.0) -> 
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.2)  # noqa: S311 - polling, bounded
+        time.sleep(0.2)
 
 
 @pytest.mark.timeout(300)
@@ -117,7 +117,7 @@ def test_a_worker_without_a_broker_waits_and_resumes(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(120)
 def test_a_frozen_owner_is_fenced_and_does_not_come_back_as_a_second_one(two_hop: TwoHop) -> None:
-    """An owner frozen beyond its session wakes up fenced: its partitions are another's, and every reading counts once."""
+    """An owner frozen beyond its session wakes up fenced: its partitions are another's; every reading counts once."""
     deployment = two_hop.deployment
     for service in two_hop.services:
         for slot in (0, 1):

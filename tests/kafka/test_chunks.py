@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import pytest
@@ -43,7 +44,7 @@ def test_spans_join_and_cover_the_poll(polled: Polled, limit: int) -> None:
     chunks = list(split(PLACE, polled, limit))
     assert chunks[0].begin == polled.begin
     assert chunks[-1].end == polled.end
-    assert all(after.begin == before.end for before, after in zip(chunks, chunks[1:], strict=False))
+    assert all(after.begin == before.end for before, after in itertools.pairwise(chunks))
     assert [record for chunk in chunks for record in chunk.records] == list(polled)
     assert all(chunk.size <= limit or len(chunk.records) == 1 for chunk in chunks)
 

@@ -92,7 +92,9 @@ def test_what_is_restored_is_what_was(steps: list[tuple[Change, bool]], deleted:
 
 def test_a_large_state_is_cut_into_parts_and_only_whole_ones_count() -> None:
     """Parts stay below the limit; a snapshot whose first part was deleted is passed over."""
-    large = pl.DataFrame({"t": range(400_000), "v": [(n * 2654435761) % 2**62 for n in range(400_000)]}, schema=LOG.schema)
+    large = pl.DataFrame(
+        {"t": range(400_000), "v": [(n * 2654435761) % 2**62 for n in range(400_000)]}, schema=LOG.schema
+    )
     first = encode("snapshot", snapshot({"log": large}), {("in", 0): 7}, {}, ORIGIN, 1)
     second = encode("delta", {"log": Change(floor=("t", 399_990))}, {("in", 0): 8}, {}, ORIGIN, 2)
     assert len(first) > 2
