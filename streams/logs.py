@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+LIBRARIES = ("faust", "mode", "aiokafka", "kafka", "asyncio")
+
+
 def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
@@ -50,17 +53,37 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class OursOnly(logging.Filter):
-    """Lets warnings of the Kafka libraries pass, and all of our own."""
+class Libraries(logging.Filter):
+    """Lets all of our own pass; of the Kafka libraries warnings, and each of those at most once in `every_s`.
+
+    A broker that is away makes them say the same thing a hundred times per second.
+    """
+
+    def __init__(self, every_s: float = 5.0) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True: let it pass."""
-        return record.levelno >= logging.WARNING or not record.name.startswith(("faust", "mode", "aiokafka"))
+        """True: let it pass; what was held back since is told as `repeated`."""
+        if not record.name.startswith(LIBRARIES):
+            return True
+        if record.levelno < logging.WARNING:
+            return False
+        key = (record.name, str(record.msg))
+        at, held = self._said.get(key, (-self._every_s, 0))
+        if record.created - at < self._every_s:
+            self._said[key] = (at, held + 1)
+            return False
+        if held:
+            record.repeated = held
+        self._said[key] = (record.created, 0)
+        return True
 
 
 def setup(service: str, level: str, style: str) -> None:
     """Send all logs of this process to stderr in one style."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service) if style == "json" else TextFormatter(service))
-    handler.addFilter(OursOnly())
+    handler.addFilter(Libraries())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

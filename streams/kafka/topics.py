@@ -74,10 +74,19 @@ def wait_for(settings: Settings, names: Iterable[str]) -> None:
 
 
 def partitions(settings: Settings, names: Iterable[str]) -> dict[str, int]:
-    """Partition counts of these topics (full names); `TopicFault` names those that are missing."""
+    """Partition counts of these topics (full names).
+
+    Raises `TopicFault` with those that are missing, KafkaException where the broker cannot tell (yet).
+    """
     found = admin(settings).list_topics(timeout=TIMEOUT_S).topics
     names = list(names)
-    missing = [name for name in names if name not in found or found[name].error is not None]
+    missing = []
+    for name in names:
+        error = found[name].error if name in found else None
+        if name not in found or (error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
+            missing.append(name)
+        elif error is not None:
+            raise KafkaException(error)
     if missing:
         raise TopicFault(f"topics are missing: {', '.join(missing)}. Create them with `plantweave topics create`.")
     return {name: len(found[name].partitions) for name in names}

@@ -84,13 +84,9 @@ class Worker:
         await self.health.start(self.settings.http_host, self.settings.http_port)
         log.info("http", extra={"host": self.settings.http_host, "port": self.health.port})
         try:
-            if not await self._until_broker():
-                return 0
-            shell_parts = await asyncio.to_thread(self._check_topics)
-            if not await self._with_context():
-                return 0
-            return await self._serve(*shell_parts)
-        except topic_admin.TopicFault as why:
+            prepared = await self._prepare()
+            return 0 if prepared is None else await self._serve(*prepared)
+        except (topic_admin.TopicFault, RegistryError) as why:
             log.error("%s", why)  # noqa: TRY400 - the user needs the sentence, not the stack
             return 1
         finally:
@@ -98,36 +94,28 @@ class Worker:
             await self.service.serde.stop()
             await self.health.stop()
 
-    async def _until_broker(self) -> bool:
-        """Wait, with backoff, until the broker answers; False where told to stop meanwhile."""
+    async def _prepare(self) -> tuple[Origin, dict[str, int]] | None:
+        """Topics checked, serde ready, context loaded; again, with backoff, while broker or registry are away.
+
+        None where told to stop meanwhile. Raises `TopicFault`: topics are not what they must be.
+        """
         attempt = 0
         while not self._stop.is_set():
             try:
-                await asyncio.to_thread(topic_admin.identify, self.settings, [])
-                return True
-            except KafkaException as why:
-                wait = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                attempt += 1
-                log.warning(
-                    "no broker at %s, trying again",
-                    self.settings.bootstrap_servers,
-                    extra={"in_s": wait, "why": str(why)},
-                )
-                await self._sleep(wait)
-        return False
-
-    async def _with_context(self) -> bool:
-        """Prepare serde and context, again where broker or registry go away meanwhile; False where told to stop."""
-        while not self._stop.is_set():
-            try:
+                found = await asyncio.to_thread(self._check_topics)
                 await self.service.serde.start()
                 await self.context.start()
-                return True
-            except (KafkaError, RegistryError) as why:
-                log.warning("context not loaded, trying again", extra={"in_s": BACKOFF_S[1], "why": repr(why)})
+            except (KafkaException, KafkaError, TimeoutError) as why:
+                wait = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+                attempt += 1
+                where = self.settings.bootstrap_servers
+                log.warning("no broker at %s, trying again", where, extra={"in_s": wait, "why": repr(why)})
                 await self.context.stop()
-                await self._sleep(BACKOFF_S[1])
-        return False
+                await self.service.serde.stop()
+                await self._sleep(wait)
+            else:
+                return found
+        return None
 
     async def _sleep(self, seconds: float) -> None:
         try:

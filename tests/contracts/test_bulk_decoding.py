@@ -55,7 +55,7 @@ def rows(contract: contracts.Contract) -> st.SearchStrategy[list[dict[str, Any]]
     return st.lists(record, min_size=1, max_size=8)
 
 
-def _decoded(contract: contracts.Contract, items: list[Item], schemas: WriterSchemas) -> avro_block.Decoded:
+def _decoded(items: list[Item], schemas: WriterSchemas) -> avro_block.Decoded:
     middle = len(items) // 2
     parts = [batch(items[:middle]), batch(items[middle:], middle)] if middle else [batch(items)]
     return avro_block.decode(fetch_blocks(*parts), schemas)
@@ -67,7 +67,7 @@ def _expected(contract: contracts.Contract, found: list[dict[str, Any]]) -> pl.D
 
 @pytest.mark.parametrize("name", BULK)
 @given(data=st.data(), confluent=st.booleans(), key=st.sampled_from([None, b"key"]))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_bulk_contracts_decode_alike_on_all_ways(name: str, data: st.DataObject, confluent: bool, key: bytes) -> None:
     """For any record: as blocks (none record by record), with headers (values), and singly; both framings."""
     contract = contracts.load(name)
@@ -75,9 +75,9 @@ def test_bulk_contracts_decode_alike_on_all_ways(name: str, data: st.DataObject,
     schemas = WriterSchemas(contract, registry=True)
     schemas.add(3, contract.text)
     framings = [framed(contract, row, 3 if confluent else None) for row in found]
-    blocks = _decoded(contract, [Item(value, key) for value in framings], schemas)
+    blocks = _decoded([Item(value, key) for value in framings], schemas)
     assert (blocks.slow_blocks, blocks.rejects.height) == (0, 0)
-    slow = _decoded(contract, [Item(value, key, [("h", b"")]) for value in framings], schemas)
+    slow = _decoded([Item(value, key, [("h", b"")]) for value in framings], schemas)
     assert (slow.slow_blocks, slow.rejects.height) == (2 if len(found) > 1 else 1, 0)
     assert_frame_equal(blocks.frame, slow.frame)
     expected = _expected(contract, found)
@@ -89,12 +89,12 @@ def test_bulk_contracts_decode_alike_on_all_ways(name: str, data: st.DataObject,
 
 
 @given(found=rows(ANY_SHAPE))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_every_shape_that_counts_as_flat_is_decoded_and_measured(found: list[dict[str, Any]]) -> None:
     """All primitives, nullable either way, and arrays of them: read_avro decodes, and sizes equal the bytes."""
     schemas = WriterSchemas(ANY_SHAPE, registry=True)
     schemas.add(3, json.dumps(ANY_SHAPE.schema))
-    decoded = _decoded(ANY_SHAPE, [Item(framed(ANY_SHAPE, row, 3)) for row in found], schemas)
+    decoded = _decoded([Item(framed(ANY_SHAPE, row, 3)) for row in found], schemas)
     assert (decoded.slow_blocks, decoded.rejects.height) == (0, 0)
     expected = _expected(ANY_SHAPE, found)
     assert_frame_equal(decoded.frame.select(expected.columns), expected)

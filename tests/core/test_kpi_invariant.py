@@ -28,8 +28,8 @@ ELEMENTS = (
     "rq",
 )
 EARNED = ("pri_pq_s", "pri_gq_s")
-SPAN = 6 * 60  # minutes
-minutes = st.integers(0, SPAN - 1)
+SHORT, LONG = 6 * 60, 40 * 60  # minutes
+DAY = 24 * HOUR
 
 
 def at(minute: int) -> int:
@@ -38,11 +38,13 @@ def at(minute: int) -> int:
 
 
 @st.composite
-def plants(draw: st.DrawFn) -> Plant:
-    """A work unit with some hours of history and context."""
+def plants(draw: st.DrawFn, span: int) -> Plant:
+    """A work unit with `span` minutes of history, and context."""
+    minutes = st.integers(0, span - 1)
+    longest = span * 2 // 3
 
     def spans(names: str) -> list[tuple[str, int, int]]:
-        bounds = draw(st.lists(st.tuples(minutes, st.integers(1, 240)), max_size=2))
+        bounds = draw(st.lists(st.tuples(minutes, st.integers(1, longest)), max_size=2))
         return [(f"{names}{i}", at(start), at(start + length)) for i, (start, length) in enumerate(bounds)]
 
     labels = st.sampled_from(["running", "setup", "blocked", "fault", "cleaning", "other"])
@@ -53,7 +55,7 @@ def plants(draw: st.DrawFn) -> Plant:
         (
             f"o{i}",
             at(start),
-            draw(st.sampled_from([None, at(start + 50), at(start + 200)])),
+            draw(st.sampled_from([None, at(start + 50), at(start + longest)])),
             draw(st.sampled_from([0.5, 30.0])),
         )
         for i, start in enumerate(starts)
@@ -112,7 +114,7 @@ def drive(
 
 
 @settings(max_examples=60, deadline=None)
-@given(plant=plants(), seed=st.integers(0, 2**32), update_s=st.sampled_from([0.0, 3.0]), caught_up=st.booleans())
+@given(plant=plants(SHORT), seed=st.integers(0, 2**32), update_s=st.sampled_from([0.0, 3.0]), caught_up=st.booleans())
 def test_latest_payload_is_a_function_of_the_readings(
     plant: Plant, seed: int, update_s: float, caught_up: bool
 ) -> None:
@@ -133,3 +135,24 @@ def test_latest_payload_is_a_function_of_the_readings(
         NOW if caught_up else None,
     )
     check(run, plant)
+
+
+@settings(max_examples=25, deadline=None)
+@given(plant=plants(LONG), seed=st.integers(0, 2**32))
+def test_what_lies_behind_the_horizon_is_kept_in_slices_only(plant: Plant, seed: int) -> None:
+    """Days and orders longer than the correction horizon are exact although readings behind it are gone."""
+    chance = random.Random(seed)
+    # No reading is later than the horizon of two hours allows, the hour's rounding left aside.
+    items = sorted(plant_readings(plant), key=lambda item: int(item["event_time"]) + chance.choice([0, 0, 1]) * HOUR)
+    config = KpiConfig(
+        correction_horizon_us=2 * HOUR, silence_us=plant.silence_us, told_silence_us=10 * DAY, allowed_disorder_us=0
+    )
+    run = Run(plant_context(plant), config)
+    chunks = [items[index : index + 3] for index in range(0, len(items), 3)]
+    drive(run, chunks, SECOND, {chance.randint(0, 6)}, None)
+    check(run, plant)
+    floor = run.tables["task"]["floor_us"].to_list()
+    if floor and floor[0] is not None:
+        assert not run.tables["readings"].filter(run.tables["readings"]["event_us"] < floor[0]).height
+        assert run.tables["anchors"].height <= 3
+        assert not run.tables["pending"].height

@@ -1,0 +1,169 @@
+"""The border to bytes: whatever is fetched, decoding returns rows and rejects, and never raises. Panics included."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from streams import topology
+from streams.kafka import avro_block, avro_wire, block_codecs, codec, columnar, contracts
+from streams.kafka.avro_block import Decoded
+from streams.kafka.avro_schemas import WriterSchemas
+from streams.kafka.avro_wire import Kind
+from streams.kafka.block import HEADER, Block
+from streams.kafka.block_rejects import schema
+from tests.kafka.batches import TOPIC, Item, batch, changed, fetch, framed
+
+CONTRACTS = [contracts.load(topic.name) for topic in topology.topics() if topic.bulk]
+SCHEMAS = {contract.topic: WriterSchemas(contract) for contract in CONTRACTS}
+ROWS: dict[str, dict[str, Any]] = {
+    "ot.raw.reading.v1": {"source_id": "edge-1", "address": "a", "value_double": 1.5, "value_string": "on"},
+    "ot.raw.batch.v1": {"source_id": "edge-1", "address": ["a", "b"], "value_double": [1.5, None], "quality_raw": [0, 1]},
+    "ot.reading.v1": {"site": "p", "work_center": "l", "signals": ["s"], "sources": ["e"], "signal": [0, 0],
+                      "source": [0, 0], "event_time": [1, 2], "quality": [0, 0], "value_long": [5, None]},
+}  # fmt: skip
+contract_of = st.sampled_from(CONTRACTS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    """Rust's panic hook writes to the process's standard error: thousands of expected panics would bury the rest."""
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def good(contract: contracts.Contract, count: int = 3, base: int = 0, codec_: int = 0) -> bytes:
+    """A sound batch of a contract."""
+    return batch([Item(framed(contract, ROWS[contract.topic]))] * count, base, codec_)
+
+
+def block(body: bytes, count: int, header: bytes | None = None) -> Block:
+    """A block as the fetcher would make it of these bytes."""
+    head = header or good(CONTRACTS[0])[:61]
+    return Block(TOPIC, 0, head, 0, 10, count, 0, body)
+
+
+def check(decoded: Decoded) -> Decoded:
+    """Rows and rejects have their columns, rows rise, nothing is both."""
+    assert decoded.frame["_offset"].is_sorted()
+    assert decoded.rejects.schema == schema()
+    assert not set(decoded.rejects["offset"]) & set(decoded.frame["_offset"])
+    assert decoded.rejects["payload"].drop_nulls().bin.size().max() in {None, *range(1025)}
+    return decoded
+
+
+def decode(contract: contracts.Contract, blocks: list[Block]) -> Decoded:
+    """Decode as the services do, columnar records unpacked."""
+    decoded = check(avro_block.decode(blocks, SCHEMAS[contract.topic]))
+    return columnar.unpack(decoded, TOPIC) if contract.topic == "ot.reading.v1" else decoded
+
+
+@given(contract=contract_of, body=st.binary(max_size=300), count=st.integers(-3, 20) | st.just(2**31 - 1))
+@settings(max_examples=150)
+def test_random_bodies(contract: contracts.Contract, body: bytes, count: int) -> None:
+    """Random bytes in place of records."""
+    decode(contract, [block(body, count)])
+
+
+@given(contract=contract_of, tail=st.binary(max_size=200), key=st.sampled_from([None, b"k"]), count=st.integers(1, 5))
+@settings(max_examples=150)
+def test_random_values(contract: contracts.Contract, tail: bytes, key: bytes | None, count: int) -> None:
+    """Random bytes under a known fingerprint; the readings beside them survive."""
+    value = avro_wire.prefix(Kind.SINGLE_OBJECT, contract.fingerprint) + tail
+    records = [Item(framed(contract, ROWS[contract.topic]), key), *[Item(value, key)] * count]
+    decoded = decode(contract, fetch(batch(records) + good(contract, base=len(records))).items)
+    assert {0, len(records), len(records) + 1, len(records) + 2} <= set(decoded.frame["_offset"])
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> tuple[contracts.Contract, bytes, int]:
+    """Two sound batches with bytes changed, cut or doubled somewhere; (contract, bytes, where)."""
+    contract = draw(contract_of)
+    data = bytearray(
+        good(contract, codec_=draw(st.sampled_from(range(len(block_codecs.NAMES))))) + good(contract, base=3)
+    )
+    place = draw(st.integers(0, len(data) - 1))
+    kind = draw(st.sampled_from(["set", "cut", "double", "drop"]))
+    if kind == "set":
+        data[place] = draw(st.integers(0, 255))
+    elif kind == "cut":
+        del data[place:]
+    elif kind == "double":
+        data[place:place] = data[place : place + draw(st.integers(1, 40))]
+    else:
+        del data[place : place + draw(st.integers(1, 40))]
+    return contract, bytes(data), place
+
+
+@given(mutation=mutations(), offset=st.integers(0, 7), isolation=st.sampled_from([0, 1]))
+@settings(max_examples=300)
+def test_mutated_fetches(mutation: tuple[contracts.Contract, bytes, int], offset: int, isolation: int) -> None:
+    """Any damage to fetched bytes ends as a fault or a refetch; the position never goes back."""
+    contract, data, _ = mutation
+    for _ in range(2):  # the second time, what was suspect is believed
+        found = fetch(data, offset, isolation=isolation)
+        assert found.position >= offset
+        decode(contract, found.items)
+
+
+@given(contract=contract_of, change=st.dictionaries(st.integers(61, 400), st.integers(0, 255), min_size=1, max_size=4),
+       codec_=st.sampled_from(range(len(block_codecs.NAMES))))  # fmt: skip
+@settings(max_examples=300)
+def test_damage_under_a_sound_checksum(contract: contracts.Contract, change: dict[int, int], codec_: int) -> None:
+    """Records that a producer encoded wrongly: rows or rejects, and the batch beside them is read whole."""
+    data = bytearray(good(contract, codec_=codec_))
+    for place, value in change.items():
+        data[61 + (place - 61) % (len(data) - 61)] = value
+    decoded = decode(contract, fetch(changed(bytes(data)) + good(contract, base=3)).items)
+    assert {3, 4, 5} <= set(decoded.frame["_offset"])
+    assert decoded.frame["_offset"].unique().len() + decoded.rejects.height >= 4
+
+
+@given(contract=contract_of, place=st.integers(10, 200), byte=st.integers(0, 255))
+@settings(max_examples=200)
+def test_one_wrong_byte_in_a_value_costs_that_record_at_most(
+    contract: contracts.Contract, place: int, byte: int
+) -> None:
+    """The records before and after it in the same batch are exactly what they were."""
+    sound = framed(contract, ROWS[contract.topic])
+    assume(place < len(sound))
+    broken = sound[:place] + bytes([byte]) + sound[place + 1 :]
+    expected = decode(contract, fetch(good(contract)).items).frame
+    decoded = decode(contract, fetch(batch([Item(sound), Item(broken), Item(sound)])).items)
+    others = pl.col("_offset") != 1
+    assert decoded.frame.filter(others).equals(expected.filter(others))
+    assert 1 in set(decoded.frame["_offset"]) | set(decoded.rejects["offset"])
+
+
+@given(header=st.binary(min_size=61, max_size=61), count=st.integers(0, 5))
+@settings(max_examples=100)
+def test_random_headers(header: bytes, count: int) -> None:
+    """Headers of any content over a sound body, as a fault of ours would make them: no exception either."""
+    fields = HEADER.unpack(header)
+    head = HEADER.pack(*fields[:12], count)
+    check(avro_block.decode([block(good(CONTRACTS[0])[61:], count, head)], SCHEMAS[CONTRACTS[0].topic]))
+
+
+@given(value=st.none() | st.binary(max_size=100), tail=st.binary(max_size=100))
+@example(value=b"", tail=b"\xff" * 10)
+@settings(max_examples=150)
+def test_row_topics(value: bytes | None, tail: bytes) -> None:
+    """Single records, framed or not: a row or a refusal for each."""
+    contract = contracts.load("it.signal.v1")
+    framed_value = avro_wire.prefix(Kind.SINGLE_OBJECT, contract.fingerprint) + tail
+    decoded = codec.decode([value, framed_value], WriterSchemas(contract))
+    assert sorted([*decoded.rows, *decoded.refused]) == [0, 1]
