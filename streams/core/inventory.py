@@ -121,10 +121,11 @@ def due(state: pl.DataFrame, now_us: int, interval_us: int) -> pl.DataFrame:
 def records(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of TABLE as records of `ot.signal.unknown.v1`; value_type is `none` where no reading had a value."""
     names = {0: "none", **{bit: name for name, bit in _TYPES.items()}}
-    span = (pl.col("last_seen") - pl.col("first_seen")) / US
+    # One column by another: by a number Polars multiplies with its reciprocal, except in frames of one row.
+    span_us = pl.col("last_seen") - pl.col("first_seen")
     return rows.with_columns(
         value_type=pl.col("types").replace_strict(names, default="mixed", return_dtype=pl.String),
-        rate_per_s=pl.when(span > 0).then((pl.col("count") - 1) / span),
+        rate_per_s=pl.when(span_us > 0).then((pl.col("count") - 1) * US / span_us),
     ).select(UNKNOWN)
 
 

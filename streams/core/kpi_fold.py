@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from streams.core.frames import BAD
 from streams.core.kpi_context import STATE
 from streams.core.kpi_policy import KpiPolicy
 from streams.core.kpi_readings import distinct
@@ -42,7 +43,9 @@ def _last(readings: pl.DataFrame, policy: KpiPolicy) -> pl.DataFrame:
     last = pl.col("event_us") == pl.col("event_us").max().over("signal_id")
     if policy.minor_stop_us is not None:
         labels = {label: policy.category(label) in {"delay", "down"} for label in rows["label"].drop_nulls().unique()}
-        stop = pl.col("label").replace_strict(labels, default=False, return_dtype=pl.Boolean)
+        stop = pl.col("label").replace_strict(labels, default=False, return_dtype=pl.Boolean) & (
+            pl.col("quality") != BAD
+        )
         rows = rows.sort("work_unit", "event_us", "sequence", "signal_id").with_columns(
             run=pl.when(pl.col("role") == STATE).then(stop.rle_id().over("work_unit", "role"))
         )

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import polars as pl
 
 if TYPE_CHECKING:
     from streams.core.context import Context
+
+# More pieces than this make a table slower to pass over than to copy (measured with ten small appends per second).
+MAX_PIECES: Final = 64
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -88,6 +91,8 @@ def apply(table: Table, frame: pl.DataFrame, change: Change) -> pl.DataFrame:
     if change.floor is not None:
         column, value = change.floor
         frame = frame.filter(pl.col(column) >= value)
+    elif frame.n_chunks() > MAX_PIECES:
+        frame = frame.rechunk()  # thousands of small appends would slow every pass over the table
     if change.delete is not None and change.delete.height:
         frame = frame.join(change.delete, on=list(table.key), how="anti", nulls_equal=True)
     if change.upsert is None or not change.upsert.height:

@@ -48,6 +48,7 @@ SIGNAL: Final = Table(
 )
 NO_READINGS: Final = READING.empty()
 TASK: Final = Table("task", pl.Schema({"task": pl.Int8(), "watermark": pl.Int64(), "floor": pl.Int64()}), ("task",))
+GAUGE_EVERY_US: Final = 2 * SECOND
 READING_TOPIC: Final = "ot.reading.v1"
 WINDOW_TOPIC: Final = "ot.window.v1"
 LATE_TOPIC: Final = "ot.window.late.v1"
@@ -102,6 +103,7 @@ class Window:
     def __init__(self, config: WindowConfig | None = None) -> None:
         self.config = config or WindowConfig()
         self._prepared: tuple[int, Signals] | None = None
+        self._counted_us = NEVER
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -145,13 +147,14 @@ class Window:
         before_us = _watermark(state)
         sources = Sources.of(state["source"])
         watermark_us = idle(sources, before_us, moment, self.config.patience)
-        if watermark_us <= before_us:
-            return Result(watermark_us=before_us)
         signals = self._signals(context)
+        gauges = self._gauges(state, signals, before_us, moment.now_us)
+        if watermark_us <= before_us:
+            return Result(watermark_us=before_us, gauges=gauges)
         ends = int(sources.latest.max()) + signals.longest_hold_us
         due = signals.spans(before_us, watermark_us).values()
         if not any(begin <= ends for begin, _ in due):
-            return Result(watermark_us=watermark_us)
+            return Result(watermark_us=watermark_us, gauges=gauges)
         advance = Advance(state, signals, sources, NO_READINGS, before_us, watermark_us, moment.now_us)
         return self._result(advance, NONE, {}, {})
 
@@ -160,6 +163,17 @@ class Window:
         if self._prepared is None or self._prepared[0] != context.version:
             self._prepared = (context.version, prepare(context.frame(DICTIONARY), self.config.defaults))
         return self._prepared[1]
+
+    def _gauges(self, state: Tables, signals: Signals, watermark_us: int, now_us: int) -> dict[str, int]:
+        """Windows that hold a reading and are not closed; counted every other second, for it looks at the buffer."""
+        if now_us - self._counted_us < GAUGE_EVERY_US:
+            return {}
+        self._counted_us = now_us
+        time, count = pl.col("event_time"), 0
+        for length in signals.lengths:
+            held = state["reading"].filter(time >= watermark_us // length * length)
+            count += held.select("signal_id", time // length).n_unique() if held.height else 0
+        return {"open_windows": count}
 
     def _close(self, advance: Advance) -> pl.DataFrame:
         """First revisions (EMITTED) of the windows that the watermark has passed."""

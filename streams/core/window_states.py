@@ -52,7 +52,8 @@ def states(pieces: list[pl.DataFrame], groups: int) -> list[pl.Series]:
 def _spread(pieces: pl.DataFrame, groups: int) -> list[pl.Series]:
     """Labels, durations and transitions of every group, also of those without a piece."""
     same = pl.col("group") == pl.col("group").shift(1)
-    changed = pl.col("reading") & same & pl.col("label").ne_missing(pl.col("label").shift(1))
+    # A carried value is the first piece of its window: only a reading can differ from what was before it.
+    changed = same & pl.col("label").ne_missing(pl.col("label").shift(1))
     moves = pieces.select("group", changed.fill_null(value=False).alias("transitions")).group_by("group").sum()
     labels = (
         pieces.filter((pl.col("reading") | (pl.col("span") > 0)) & pl.col("label").is_not_null())

@@ -67,7 +67,7 @@ class BlockRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka 
     def _unpack_records(self) -> Iterator[Block]:
         data: bytes = self._records.data
         view = memoryview(data)
-        position, size = 0, len(data)
+        position, size, reached = 0, len(data), -1
         while size - position >= HEADER.size:
             fields = HEADER.unpack_from(data, position)
             length, following = fields[1], fields[0] + fields[6] + 1
@@ -75,6 +75,8 @@ class BlockRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka 
             if end > size and length >= 0:
                 return  # the broker cuts the last batch where the fetch is full
             damage = _damage(view[position:end], fields, self._check_crcs)
+            if fields[0] < reached:  # the CRC does not cover the base offset
+                damage = f"base offset {fields[0]} where the batch before ends with {reached - 1}"
             if damage:
                 if fields[3] == 2 and self._refetch(fields[0]):
                     return
@@ -87,7 +89,7 @@ class BlockRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka 
             else:
                 self.next_fetch_offset = following
                 yield self._block(fields, view[position:end])
-            position = end
+            position, reached = end, self.next_fetch_offset
 
     def _skipped(self, fields: tuple[int, ...], batch: memoryview) -> bool:
         """True for control batches, and for those of aborted transactions where only committed ones are read."""
@@ -192,6 +194,11 @@ def install(bulk_topics: Iterable[str]) -> None:
         )
     fetcher.MemoryRecords = FetchedData
     fetcher.PartitionRecords = _partition_records
+
+
+def remove(topics: Iterable[str]) -> None:
+    """Let consumers yield records for `topics` again."""
+    _topics.difference_update(topics)
 
 
 def _unknown_parts() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
 from typing import Any
 
@@ -10,7 +12,10 @@ from confluent_kafka.admin import AdminClient
 
 from streams.settings import Settings
 
+log = logging.getLogger(__name__)
+
 BATCH_BYTES = 1 << 20
+STOP_TIMEOUT_S = 5.0
 # 10 ms instead of 100: aiokafka waits this long between the steps of a transaction (70 -> 234 transactions/s).
 TRANSACTION_BACKOFF_MS = 10
 
@@ -50,6 +55,16 @@ def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafk
         linger_ms=0,
         **security(settings),
     )
+
+
+async def stop(producer: AIOKafkaProducer) -> None:
+    """Stop a producer, also where the broker is away: an open transaction ends by its timeout then."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await producer.stop()
+    except Exception as why:  # noqa: BLE001 - it is given up in any case
+        log.debug("producer did not stop in time: %r", why)
+        await producer.client.close()
 
 
 def groupless_consumer(settings: Settings) -> AIOKafkaConsumer:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from streams.core.frames import COORDINATES, ID, READING
+from streams.core.frames import BAD, COORDINATES, GOOD, ID, READING, SCHEME_NONE, SCHEME_SPARKPLUG
 from streams.kafka.avro_block import Decoded
-from streams.kafka.block_rejects import UNEQUAL_LENGTHS, Rejects
+from streams.kafka.block_rejects import UNDECODABLE, UNEQUAL_LENGTHS, Rejects
 from streams.kafka.columnar_pack import ARRAYS, SCALARS, VALUES, Ints, pack
 
 __all__ = ["pack", "unpack"]
@@ -24,8 +25,8 @@ _REQUIRED: Final = ("signals", "sources", "signal", "source", "event_time", "qua
 def unpack(decoded: Decoded, topic: str) -> Decoded:
     """One row per reading (READING and COORDINATES) of decoded ot.reading.v1 records (`avro_block.decode`), in order.
 
-    Records whose arrays have unequal lengths, miss an array that is needed or index beyond their dictionary are
-    rejected as a whole (unequal_lengths); `needs` is passed on.
+    Records whose arrays have unequal lengths or that miss an array (unequal_lengths), or whose items cannot be
+    (undecodable), are rejected as a whole; `needs` is passed on.
     """
     records = decoded.frame
     if not records.height:
@@ -36,15 +37,15 @@ def unpack(decoded: Decoded, topic: str) -> Decoded:
             decoded.slow_blocks,
         )
     lengths = _lengths(records)
-    faults = _unequal(lengths)
+    reason, faults = UNEQUAL_LENGTHS, _unequal(lengths)
     if not faults:
         items = _items(records, lengths)
-        faults = _beyond(items, lengths)
+        reason, faults = UNDECODABLE, _unusable(items, lengths)
         if not faults:
             return Decoded(_flat(records, items, lengths), decoded.rejects, decoded.needs, decoded.slow_blocks)
     rejects = Rejects(topic, int(records["_partition"][0]))
     for row, detail in sorted(faults.items()):
-        rejects.add(UNEQUAL_LENGTHS, detail, int(records["_offset"][row]), int(records["_time"][row]))
+        rejects.add(reason, detail, int(records["_offset"][row]), int(records["_time"][row]))
     refused = pl.concat([decoded.rejects, rejects.frame()]).sort("offset", maintain_order=True)
     sound = records.filter(~pl.Series(np.isin(np.arange(records.height), list(faults))))
     return unpack(Decoded(sound, refused, decoded.needs, decoded.slow_blocks), topic)
@@ -86,14 +87,23 @@ def _items(records: pl.DataFrame, lengths: Mapping[str, Ints]) -> dict[str, pl.S
     return items
 
 
-def _beyond(items: Mapping[str, pl.Series], lengths: Mapping[str, Ints]) -> dict[int, str]:
-    """Records whose indices are null or not in their dictionary, by row."""
-    faults: dict[int, str] = {}
+def _unusable(items: Mapping[str, pl.Series], lengths: Mapping[str, Ints]) -> dict[int, str]:
+    """Records with items that cannot be: indices beyond their dictionary, no time, codes nobody defined; by row."""
     row = np.repeat(np.arange(len(lengths["signal"])), lengths["signal"])
+    wrong: dict[str, npt.NDArray[np.bool_]] = {}
     for array, dictionary in (("signal", "signals"), ("source", "sources")):
         index = items[array].fill_null(-1).to_numpy()
-        for wrong in np.unique(row[(index < 0) | (index >= lengths[dictionary][row])]):
-            faults.setdefault(int(wrong), f"array {array} points beyond {dictionary}")
+        wrong[f"array {array} points beyond {dictionary}"] = (index < 0) | (index >= lengths[dictionary][row])
+    quality = items["quality"].fill_null(-1).to_numpy()
+    wrong["array quality holds something other than 0, 1, 2"] = (quality < GOOD) | (quality > BAD)
+    scheme = items["quality_scheme"].fill_null(SCHEME_NONE).to_numpy()
+    wrong["array quality_scheme holds an unknown scheme"] = (scheme < SCHEME_NONE) | (scheme > SCHEME_SPARKPLUG)
+    if items["event_time"].null_count():
+        wrong["array event_time holds a null"] = items["event_time"].is_null().to_numpy()
+    faults: dict[int, str] = {}
+    for detail, mask in wrong.items():
+        for number in np.unique(row[mask]):
+            faults.setdefault(int(number), detail)
     return faults
 
 

@@ -56,6 +56,11 @@ class Committer:
         self._waiting: asyncio.TimerHandle | None = None
         self._closed = False
 
+    @property
+    def pending(self) -> bool:
+        """Something waits for its commit."""
+        return not self.outbox.empty or self.outbox.moved or (self._flight is not None and not self._flight.done())
+
     async def room(self) -> None:
         """Wait while the last commit is still under way and the next one is already large: memory is bounded."""
         while self.outbox.size > OUTBOX_BYTES and self._flight is not None and not self._flight.done():

@@ -99,7 +99,7 @@ class Metrics:
 
     def task(self, partition: int, watermark_us: int | None, rows: Mapping[str, int], lags: Mapping[str, int]) -> None:
         """State of one open task, sampled; `lags` by topic."""
-        if watermark_us is not None:
+        if watermark_us is not None and watermark_us > 0:  # before the first reading there is none
             self._watermark.labels(str(partition)).set(time.time() - watermark_us / 1e6)
         for table, count in rows.items():
             self._rows.labels(str(partition), table).set(count)

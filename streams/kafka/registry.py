@@ -9,6 +9,7 @@ Interface: https://docs.confluent.io/platform/current/schema-registry/develop/ap
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 from types import TracebackType
@@ -40,16 +41,16 @@ class Registry:
         max_backoff_s: float = 10.0,
     ) -> None:
         self._url: Final = url.rstrip("/")
-        self._auth: Final = None if user is None else aiohttp.BasicAuth(user, password)
+        self._headers: Final = {"Accept": _CONTENT_TYPE, "Content-Type": _CONTENT_TYPE}
+        if user is not None:
+            self._headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         self._timeout: Final = aiohttp.ClientTimeout(total=timeout_s)
         self._retry_s, self._backoff_s, self._max_backoff_s = retry_s, backoff_s, max_backoff_s
         self._schemas: dict[int, str | None] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            auth=self._auth, timeout=self._timeout, headers={"Accept": _CONTENT_TYPE, "Content-Type": _CONTENT_TYPE}
-        )
+        self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
         return self
 
     async def __aexit__(

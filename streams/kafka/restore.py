@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from aiokafka import TopicPartition
@@ -11,6 +12,8 @@ from streams.core.stage import Table
 from streams.kafka.clients import admin, groupless_consumer
 from streams.kafka.state import Reader, Restored, StateFault
 from streams.settings import Settings
+
+log = logging.getLogger(__name__)
 
 READ_TIMEOUT_MS = 500
 
@@ -52,14 +55,20 @@ async def restore(
     return reader.restored, {(tp.topic, tp.partition): offset for tp, offset in starts.items()}
 
 
-def check_positions(service: str, restored: Restored, starts: dict[tuple[str, int], int]) -> None:
-    """Raise `DataLoss` where a position lies below the log start: retention was faster than the service."""
+def check_positions(service: str, restored: Restored, starts: dict[tuple[str, int], int], accept_loss: bool) -> None:
+    """Raise `DataLoss` where a position lies below the log start: retention was faster than the service.
+
+    With `accept_loss` such positions move to the log start, and the log says so.
+    """
     gone = [
         f"{topic}/{partition} from {position} to {starts[(topic, partition)]}"
         for (topic, partition), position in restored.positions.items()
         if position < starts.get((topic, partition), 0)
     ]
-    if gone:
+    if gone and accept_loss:
+        log.warning("%s: data loss accepted: goes on behind deleted readings (%s)", service, "; ".join(gone))
+        restored.positions = {place: max(at, starts.get(place, 0)) for place, at in restored.positions.items()}
+    elif gone:
         raise DataLoss(
             f"{service}: readings were deleted before they were processed ({'; '.join(gone)}). Raise the topics' "
             f"retention.ms; to go on without them, run `plantweave worker {service} --accept-data-loss` once."

@@ -72,7 +72,9 @@ class AvroSerde:
             return Decoded(decoded.frame)
         counted = decoded.rejects["reason"].value_counts().rows()
         counts = {("rejects", str(reason)): int(count) for reason, count in counted}
-        return Decoded(decoded.frame, decoded.rejects.with_columns(site=pl.lit(self._settings.site)), counts)
+        # Coordinates name topics without the deployment's prefix, as the core's rejects and the alerts' evidence do.
+        rejects = decoded.rejects.with_columns(site=pl.lit(self._settings.site), topic=pl.lit(topic.name))
+        return Decoded(decoded.frame, rejects, counts)
 
     def encode(self, topic: topology.Topic, frame: pl.DataFrame) -> Sequence[Record]:
         """Records for the rows of `frame`: columnar topics hold many rows each."""

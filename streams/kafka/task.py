@@ -21,7 +21,7 @@ from faust.types import TP
 from streams import topology
 from streams.core.stage import Moment, Result, apply
 from streams.kafka.chunks import Chunk
-from streams.kafka.clients import transactional_producer
+from streams.kafka.clients import stop, transactional_producer
 from streams.kafka.commit import Committer
 from streams.kafka.restore import check_positions, restore
 from streams.kafka.shell import Shell
@@ -29,8 +29,7 @@ from streams.topology import Topic
 
 log = logging.getLogger(__name__)
 
-STOP_TIMEOUT_S: Final = 5.0
-SEEK_AGAIN_S: Final = 5.0
+SEEK_LIMIT_S: Final = 5.0
 
 
 class Status(enum.Enum):
@@ -46,8 +45,9 @@ class Status(enum.Enum):
 class Task:
     """See the module. `failed` is set once the task was discarded or fenced; the manager opens a new one then."""
 
-    def __init__(self, shell: Shell, partition: int) -> None:
+    def __init__(self, shell: Shell, partition: int, accept_loss: bool = False) -> None:
         self.shell = shell
+        self._accept_loss = accept_loss
         self.partition = partition
         self.name = f"{shell.service.name}/{partition}"
         self.status = Status.OPENING
@@ -61,6 +61,7 @@ class Task:
         self._committer: Committer | None = None
         self._lost: dict[tuple[str, int], float] = {}
         self._caught_up_since_us: int | None = None
+        self._restored_at, self._restored = 0.0, -1
 
     @property
     def tps(self) -> set[TP]:
@@ -68,9 +69,9 @@ class Task:
         return {TP(topic, self.partition) for topic in self._inputs}
 
     @property
-    def committed_at(self) -> float:
-        """Monotonic time of the last commit; of the opening, where there was none yet."""
-        return self._committer.committed_at if self._committer is not None else time.monotonic()
+    def moved_at(self) -> float:
+        """Monotonic time of the last commit or, before the first, of the last progress of the restore; 0: none yet."""
+        return self._committer.committed_at if self._committer is not None else self._restored_at
 
     @property
     def watermark_us(self) -> int | None:
@@ -90,13 +91,11 @@ class Task:
             state_tp,
             self._tables.values(),
             inputs,
-            lambda done, total: shell.metrics.restoring(self.partition, done, total),
+            self._restoring,
         )
         if restored.origin is not None:
             shell.origin.check(restored.origin)
-        if shell.accept_data_loss:
-            restored.positions = {tp: max(at, starts.get(tp, 0)) for tp, at in restored.positions.items()}
-        check_positions(shell.service.name, restored, starts)
+        check_positions(shell.service.name, restored, starts, self._accept_loss)
         self._state = restored.tables
         self.positions = {key: restored.positions.get(key, starts[key]) for key in starts}
         self._committer = Committer(
@@ -110,6 +109,11 @@ class Task:
             "task open", extra={"task": self.name, "restored_records": restored.records, "seconds": round(took, 3)}
         )
 
+    def _restoring(self, done: int, total: int) -> None:
+        if done > self._restored:
+            self._restored, self._restored_at = done, time.monotonic()
+        self.shell.metrics.restoring(self.partition, done, total)
+
     async def close(self) -> None:
         """Finish the running transaction and commit what is left; then close the producer."""
         async with self._lock:
@@ -122,7 +126,7 @@ class Task:
             await self._committer.close()
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop(producer)
+            await stop(producer)
 
     async def discard(self, why: BaseException) -> None:
         """Give up memory and producer: memory may be ahead of the log. The manager opens the task anew."""
@@ -208,13 +212,15 @@ class Task:
         self.shell.metrics.written(topic, frame.height)
 
     async def _seek(self, key: tuple[str, int], position: int) -> None:
-        """A fetch was lost: ask for it once, and drop what comes until it is there."""
-        asked = self._lost.get(key)
-        if asked is not None and time.monotonic() - asked < SEEK_AGAIN_S:
-            return
-        self._lost[key] = time.monotonic()
-        self.shell.metrics.sought()
-        await self.shell.consumer.seek_again(TP(*key), position)
+        """A fetch was lost: ask for it once, and drop what comes until it is there; else open the task anew."""
+        now = time.monotonic()
+        asked = self._lost.setdefault(key, now)
+        if asked == now:
+            self.shell.metrics.sought()
+            await self.shell.consumer.seek_again(TP(*key), position)
+        elif now - asked > SEEK_LIMIT_S:
+            # Opening tells why: deleted input is a data loss there, which is for people to accept.
+            await self.discard(LookupError(f"offset {position} of {key[0]}/{key[1]} does not come"))
 
     def lags(self, unknown: int = 0) -> dict[str, int]:
         """Offsets between position and last stable offset, by topic; `unknown` where nothing was fetched yet."""
@@ -223,6 +229,11 @@ class Task:
             end = self.shell.consumer.stable_end(TP(topic, number))
             found[self._inputs[topic].name] = unknown if end is None else max(0, end - position)
         return found
+
+    @property
+    def behind(self) -> bool:
+        """There is input that it has not committed yet, as far as the broker told."""
+        return any(self.lags().values()) or (self._committer is not None and self._committer.pending)
 
     def rows(self) -> dict[str, int]:
         """Rows of each table."""
@@ -236,13 +247,3 @@ def _declared(writes: tuple[Topic, ...], rejects: Topic | None, name: str) -> To
         if topic.name == name:
             return topic
     raise KeyError(f"{name} is no output of this service; the topology declares {[topic.name for topic in writes]}")
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop a producer, also where the broker is away: an open transaction ends by its timeout then."""
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await producer.stop()
-    except Exception as why:  # noqa: BLE001 - it is given up in any case
-        log.debug("producer did not stop in time: %r", why)
-        await producer.client.close()

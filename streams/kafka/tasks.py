@@ -41,6 +41,7 @@ class Tasks:
         self.fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.assigned_once = False
         self._tasks: dict[int, Task] = {}
+        self._newest: dict[int, Task] = {}
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._ticker: asyncio.Task[None] | None = None
         self._lagging_since: dict[int, float] = {}
@@ -83,6 +84,7 @@ class Tasks:
         for number in leaving:
             self.shell.metrics.forget(number, topics, tables)
             self._lagging_since.pop(number, None)
+            self._newest.pop(number, None)
 
     async def stop(self) -> None:
         """Finish every transaction and close everything; nothing is taken afterwards."""
@@ -94,8 +96,9 @@ class Tasks:
     async def _keep(self, number: int) -> None:
         """Open a task and open it again after each failure, until revoked."""
         attempt = 0
+        accept_loss = self.shell.accept_data_loss
         while True:
-            task = Task(self.shell, number)
+            task = self._newest[number] = Task(self.shell, number, accept_loss)
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
                     await task.open()
@@ -115,6 +118,7 @@ class Tasks:
                 await task.close()
                 raise
             self._tasks[number] = task
+            accept_loss = False  # what was accepted is what was lost before the start
             opened = time.monotonic()
             await task.failed.wait()
             self._tasks.pop(number, None)
@@ -176,18 +180,22 @@ class Tasks:
         return self.assigned_once and len(self.open) == len(self._keepers)
 
     def stuck(self, timeout_s: float) -> list[str]:
-        """Tasks that have had lag for `timeout_s` without committing: the worker is not live."""
-        now = time.monotonic()
-        return [
-            task.name
-            for number, task in self._tasks.items()
-            if number in self._lagging_since and now - max(self._lagging_since[number], task.committed_at) > timeout_s
-        ]
+        """Tasks that have had lag for `timeout_s` without committing: the worker is not live.
+
+        Also those that were given up with lag and are not open again; a restore that gets on is no standstill.
+        """
+        for number, task in self._tasks.items():
+            self._note(number, task)
+        before = time.monotonic() - timeout_s
+        since = {number: max(at, self._newest[number].moved_at) for number, at in self._lagging_since.items()}
+        return [self._newest[number].name for number, at in since.items() if at < before]
 
     def _sample(self, number: int, task: Task) -> None:
-        lags = task.lags()
-        if any(lags.values()):
+        self._note(number, task)
+        self.shell.metrics.task(number, task.watermark_us, task.rows(), task.lags())
+
+    def _note(self, number: int, task: Task) -> None:
+        if task.behind:
             self._lagging_since.setdefault(number, time.monotonic())
         else:
             self._lagging_since.pop(number, None)
-        self.shell.metrics.task(number, task.watermark_us, task.rows(), lags)

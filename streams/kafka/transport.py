@@ -43,7 +43,7 @@ class NoOffsets(MutableMapping[TP, Any]):
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Runs the aiokafka consumer in its own thread; adds spans to what is fetched."""
 
-    logger = logging.getLogger("faust.transport.consumer")
+    logger = logging.getLogger("faust.transport.plantweave")
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
@@ -75,7 +75,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             await asyncio.sleep(min(timeout or 0.05, 0.05))
             return {}
         assignment = _assignment(consumer)
-        before = _positions(assignment, ready)
+        before, known = _positions(assignment, ready), _known(assignment, ready)
         self._sought.clear()
         records = await super()._fetch_records(consumer, ready, timeout=timeout, max_records=max_records) or {}
         if assignment is None or _assignment(consumer) is not assignment:
@@ -90,7 +90,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             # or it would take the next chunk's begin for a lost fetch.
             if found or (after[tp] is not None and before[tp] is not None and after[tp] != before[tp]):
                 polled = out[tp] = Polled(found)
-                polled.begin, polled.end = before[tp], after[tp]
+                # Where the position was out of range, aiokafka went on at the log start: the span is not whole.
+                polled.begin = before[tp] if _known(assignment, {tp}) == {tp: known[tp]} else None
+                polled.end = after[tp]
         return out
 
     async def seek_to(self, offsets: dict[TP, int]) -> None:
@@ -131,10 +133,15 @@ def _positions(assignment: Any, tps: set[TP]) -> dict[TP, int | None]:
     return found
 
 
+def _known(assignment: Any, tps: set[TP]) -> dict[TP, Any]:
+    """An object per partition that aiokafka replaces when it gives up a position to find another one by itself."""
+    return {tp: assignment.state_value(tp)._position_fut if assignment and tp in assignment.tps else None for tp in tps}
+
+
 class Consumer(driver.Consumer):
     """Faust's consumer without offsets of its own; polls only what tasks have opened."""
 
-    logger = logging.getLogger("faust.transport.consumer")
+    logger = logging.getLogger("faust.transport.plantweave")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -37,7 +37,8 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-APP_STOP_TIMEOUT_S = 10.0
+APP_STOP_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
 PACE_PER_S = 20.0
 PACE_BURST = 5.0
 
@@ -81,26 +82,33 @@ class Worker:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
-        await self.health.start(self.settings.http_host, self.settings.http_port)
+        try:
+            await self.health.start(self.settings.http_host, self.settings.http_port)
+        except OSError as why:
+            log.error("%s. Set PLANTWEAVE_HTTP_PORT to a free port, or to 0 for any", why)  # noqa: TRY400 - as below
+            return 1
         log.info("http", extra={"host": self.settings.http_host, "port": self.health.port})
         try:
-            prepared = await self._prepare()
-            return 0 if prepared is None else await self._serve(*prepared)
+            stop = asyncio.ensure_future(self._stop.wait())
+            prepare = asyncio.ensure_future(self._prepare())
+            await asyncio.wait([stop, prepare], return_when=asyncio.FIRST_COMPLETED)
+            if not prepare.done():
+                return 0  # told to stop while a client waits for the broker in a thread of its own
+            return await self._serve(*prepare.result())
         except (topic_admin.TopicFault, RegistryError) as why:
             log.error("%s", why)  # noqa: TRY400 - the user needs the sentence, not the stack
             return 1
         finally:
-            await self.context.stop()
-            await self.service.serde.stop()
-            await self.health.stop()
+            closing = [self.context.stop(), self.service.serde.stop(), self.health.stop()]
+            await asyncio.wait([asyncio.ensure_future(part) for part in closing], timeout=CLOSE_TIMEOUT_S)
 
-    async def _prepare(self) -> tuple[Origin, dict[str, int]] | None:
+    async def _prepare(self) -> tuple[Origin, dict[str, int]]:
         """Topics checked, serde ready, context loaded; again, with backoff, while broker or registry are away.
 
-        None where told to stop meanwhile. Raises `TopicFault`: topics are not what they must be.
+        Raises `TopicFault` and `RegistryError`: what no retry can mend.
         """
         attempt = 0
-        while not self._stop.is_set():
+        while True:
             try:
                 found = await asyncio.to_thread(self._check_topics)
                 await self.service.serde.start()
@@ -115,7 +123,6 @@ class Worker:
                 await self._sleep(wait)
             else:
                 return found
-        return None
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -159,7 +166,12 @@ class Worker:
         names = [shell.full(topic.name) for topic in self.service.reads]
         faust_app.add_agent(app, self.service.name, names, tasks.process)
         faust_app.follow_assignments(app, tasks.assign, tasks.revoke)
-        await app.start()
+        try:
+            await app.start()
+        except KafkaError as why:
+            log.warning("the broker went away while the service started, starting over", extra={"why": repr(why)})
+            await self._sleep(BACKOFF_S[1])
+            return 0 if self._stop.is_set() else RESTART
         stop = asyncio.ensure_future(self._stop.wait())
         crash = asyncio.ensure_future(_crashed(app))
         waited: list[asyncio.Future[Any]] = [stop, crash, tasks.fatal, self.context.failed]
@@ -181,11 +193,11 @@ class Worker:
         return 0
 
     async def _stop_app(self, app: faust.App) -> None:
-        try:
-            async with asyncio.timeout(APP_STOP_TIMEOUT_S):
-                await app.stop()
-        except Exception as why:  # noqa: BLE001 - transactions are finished; the process ends in any case
-            log.warning("Faust did not stop in time: %r", why)
+        """Stop Faust, for a while: in the middle of a rebalance its stop may wait without end, and ignores a cancel."""
+        stopping = asyncio.ensure_future(app.stop())
+        done, _ = await asyncio.wait([stopping], timeout=APP_STOP_TIMEOUT_S)
+        if not done or stopping.exception() is not None:
+            log.info("Faust did not stop by itself; the process ends, all transactions are finished")
 
     def _not_ready(self) -> list[str]:
         against = []
@@ -216,13 +228,14 @@ def main(settings: Settings, make_service: Callable[[Settings], Service], accept
     """Run a worker on uvloop; a crashed Faust app starts over with the same process id."""
     import uvloop
 
-    async def run() -> int:
-        return await Worker(settings, make_service, accept_data_loss).run()
+    async def run() -> None:
+        code = await Worker(settings, make_service, accept_data_loss).run()
+        logging.shutdown()
+        if code == RESTART:
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same command again
+        # From here, not after the loop: what is left of half-stopped clients must not keep a stopped worker alive.
+        os._exit(code)
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    code = asyncio.run(run())
-    sys.stderr.flush()
-    if code == RESTART:
-        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same command again
-    # Threads of a half-stopped client must not keep a stopped worker alive.
-    os._exit(code)
+    asyncio.run(run())
+    return 1  # never reached: `run` ends the process, or raises

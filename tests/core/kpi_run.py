@@ -48,10 +48,10 @@ CALENDAR = schema("00-context/it.calendar.v1.avsc")
 KPI = schema("50-kpi/ops.kpi.v1.avsc")
 
 
-def policy(**replaced: str) -> KpiPolicy:
+def policy(*replaced: tuple[str, str]) -> KpiPolicy:
     """The shipped policy, with texts replaced."""
-    text = POLICY.read_text()
-    for old, new in replaced.items():
+    text = POLICY.read_text("utf-8")
+    for old, new in replaced:
         assert old in text
         text = text.replace(old, new)
     return parse(text)
@@ -117,7 +117,7 @@ def frame(items: Sequence[dict[str, Any]]) -> pl.DataFrame:
         pl.col("_time").fill_null(pl.col("event_time")),
         pl.int_range(pl.len(), dtype=pl.Int64()).alias("_offset"),
     )
-    return chunk.cast(dict(columns))
+    return chunk.cast(columns)
 
 
 def state(at: int, label: str, **fields: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class Run:
     def __init__(self, context: Context, config: KpiConfig | None = None, policy: KpiPolicy | None = None) -> None:
         self.context = context
         self.config = config
-        self.policy = policy or parse(POLICY.read_text())
+        self.policy = policy or parse(POLICY.read_text("utf-8"))
         self.stage = Kpi(self.policy, config)
         self.tables = {table.name: table.empty() for table in self.stage.tables}
         self.records: list[dict[str, Any]] = []
@@ -216,3 +216,11 @@ def plant_context(plant: Plant) -> Context:
     ]
     dictionary = signals(*({**item, "rollover": plant.rollover} for item in STANDARD))
     return context(dictionary, orders, calendar)
+
+
+def plant_policy(plant: Plant) -> KpiPolicy:
+    """The policy that a reference plant goes by."""
+    if plant.minor_stop_us is None:
+        return policy()
+    below_s = str(plant.minor_stop_us // 1_000_000)
+    return policy(('handling = "availability"', 'handling = "performance"'), ("below_s = 300", f"below_s = {below_s}"))

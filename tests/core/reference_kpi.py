@@ -15,6 +15,7 @@ MINUTE = 60_000_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 CATEGORY = {"running": "apt", "setup": "aust", "blocked": "adet", "fault": "adot", "cleaning": "planned_down"}
+STOPS = {"adet", "adot"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Plant:
     planned_down: list[tuple[str, int, int]] = field(default_factory=list)
     silence_us: int = 10 * MINUTE
     rollover: int | None = None
+    minor_stop_us: int | None = None
 
     def times(self) -> list[int]:
         """Every instant at which the source said something, in order."""
@@ -41,13 +43,36 @@ class Plant:
 
 def state_at(plant: Plant, at: int) -> tuple[str, bool]:
     """Element that the minute from `at` on belongs to, by state alone, and whether it is uncertain."""
-    before = [reading for reading in sorted(plant.states) if reading[0] <= at]
+    states = sorted(plant.states)
+    before = [reading for reading in states if reading[0] <= at]
     earlier = [time for time in plant.times() if time <= at]
     later = [time for time in plant.times() if time > at]
     if not before or not later or later[0] - earlier[-1] > plant.silence_us:
         return "unknown", False
-    _, label, quality = before[-1]
-    return ("unknown", False) if quality == 2 else (CATEGORY.get(label, "unknown"), quality == 1)
+    name, quality = category(before[-1]), before[-1][2]
+    if (
+        plant.minor_stop_us is not None
+        and name in STOPS
+        and stop_length(plant, states, len(before) - 1) < plant.minor_stop_us
+    ):
+        name = "apt"
+    return name, quality == 1
+
+
+def category(reading: tuple[int, str, int]) -> str:
+    """Element that a state reading stands for."""
+    return "unknown" if reading[2] == 2 else CATEGORY.get(reading[1], "unknown")
+
+
+def stop_length(plant: Plant, states: list[tuple[int, str, int]], index: int) -> int:
+    """How long the stop lasts that the state reading at `index` belongs to: until another state, or the last word."""
+    first = last = index
+    while first > 0 and category(states[first - 1]) in STOPS:
+        first -= 1
+    while last + 1 < len(states) and category(states[last + 1]) in STOPS:
+        last += 1
+    end = states[last + 1][0] if last + 1 < len(states) else plant.times()[-1]
+    return end - states[first][0]
 
 
 def element_at(plant: Plant, at: int) -> tuple[str, bool]:

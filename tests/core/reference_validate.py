@@ -1,7 +1,6 @@
 """The validate stage once more: one reading after another, plain Python, written from the contracts.
 
-Enter: raw records and dictionary rows as dicts. Leave: `Expected`, which the stage must produce, however its input is
-cut into chunks.
+Enter: raw records and dictionary rows as dicts. Leave: `Expected`, whatever chunks the stage gets them in.
 """
 
 from __future__ import annotations
@@ -72,9 +71,8 @@ def number_of(raw: Row, signal: Row) -> tuple[float | None, int | None]:
     """(value_double, value_long) of a measurement, setpoint or counter; (None, None): nothing sent."""
     exact = signal["factor"] == 1 and signal["offset"] == 0
     counter = signal["role"] in COUNTERS
-    number: float
     if raw["value_double"] is not None:
-        number = raw["value_double"]
+        number = float(raw["value_double"])
     elif raw["value_long"] is not None:
         if counter and exact:
             return None, raw["value_long"]
@@ -150,7 +148,6 @@ def reading_of(raw: Row, signal: Row, event_time: int, ingest_time: int) -> Row:
         low, high = signal["instrument_low"], signal["instrument_high"]
         if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
             quality, flags = max(quality, 1), flags + 8
-    schemes = {"opcua": 1, "opcda": 2, "sparkplug": 3}
     return {
         **{name: signal[name] for name in ("site", "tenant", "work_center", "signal_id", "source_id")},
         "event_time": event_time,
@@ -160,7 +157,7 @@ def reading_of(raw: Row, signal: Row, event_time: int, ingest_time: int) -> Row:
         "value_string": label,
         "quality": quality,
         "quality_raw": raw["quality_raw"],
-        "quality_scheme": schemes.get(raw["quality_scheme"], 0),
+        "quality_scheme": {"opcua": 1, "opcda": 2, "sparkplug": 3}.get(raw["quality_scheme"], 0),
         "flags": flags,
         "sequence": raw["sequence"],
     }

@@ -70,6 +70,15 @@ def test_a_record_says_what_was_seen() -> None:
     ]
 
 
+def test_a_rate_does_not_depend_on_its_neighbours() -> None:
+    """Bit for bit: a record is the same, alone in its frame or among others."""
+    rows = add(inventory.TABLE.empty(), readings(*({"event_time": NOW + n} for n in (0, 0, 0, 0, 5))))
+    alone = inventory.records(rows)
+    among = inventory.records(pl.concat([rows, rows]))
+    assert alone["rate_per_s"].to_list() == [800_000.0]
+    assert among["rate_per_s"].to_list() == [800_000.0, 800_000.0]
+
+
 def test_a_signal_that_the_dictionary_names_leaves_the_inventory() -> None:
     """The timer forgets it, silently; its next readings are validated."""
     run = Run([]).step(record(RAW_READING, 1, address="X", value_double=1.0))

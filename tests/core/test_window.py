@@ -1,10 +1,9 @@
-"""The stage `window` as a timeline: readings arrive, the watermark passes, windows are emitted and corrected."""
+"""The stage `window` as a timeline: readings arrive, the watermark passes, windows are emitted."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import fastavro
 import polars as pl
@@ -13,30 +12,11 @@ import pytest
 from streams.core.stage import Moment
 from streams.core.window import Window, WindowConfig
 from streams.core.window_output import LATE, WINDOW
-from tests.simulation.reference import BAD, SECOND, Reading, Signal
+from tests.core.window_scene import CONTEXT, TEMPERATURE, at, ends, started
+from tests.simulation.reference import BAD, SECOND, Signal
 from tests.simulation.window_run import T0, Run, context, frame, version
 
-TEMPERATURE = Signal("temperature", period=SECOND)
-VALVE = Signal("valve", on_change=True, role="state", lengths=(10,))
-CONTEXT = context([version(TEMPERATURE), version(VALVE)])
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "30-window"
-
-
-def at(second: float, value: float | None = 1.0, signal: str = "temperature", **fields: Any) -> Reading:
-    """A reading `second` seconds after the begin."""
-    given: dict[str, Any] = {"source": "edge-1", "value": value} | fields
-    return Reading(signal=signal, time=T0 + round(second * SECOND), **given)
-
-
-def ends(run: Run, length_s: int = 10) -> list[tuple[int, int, str]]:
-    """What was emitted: end in s after the begin, revision, reason."""
-    rows = [row for row in run.windows if row["length_s"] == length_s]
-    return [((row["window_end"] - T0) // SECOND, row["revision"], row["reason"]) for row in rows]
-
-
-def started(**config: int) -> Run:
-    """A task that knows the dictionary."""
-    return Run(WindowConfig(**config), CONTEXT)  # type: ignore[arg-type]
 
 
 def test_a_window_closes_when_the_watermark_passes_its_end() -> None:
@@ -58,47 +38,6 @@ def test_disorder_within_the_allowance_needs_no_revision() -> None:
     assert run.windows[0]["count"] == 3
 
 
-def test_a_late_reading_inside_the_horizon_revises_its_window() -> None:
-    """Revision 2 supersedes revision 1, says why, and holds the late value; untouched windows are not written again."""
-    run = started()
-    run.step([at(3, 1.0), at(13, 1.0), at(23, 1.0), at(80, 1.0)])
-    before = len(run.windows)
-    run.step([at(4, 7.0)])
-    new = run.windows[before:]
-    assert [(row["length_s"], row["revision"], row["supersedes"], row["reason"]) for row in new] == [
-        (10, 2, 1, "late"),
-        (60, 2, 1, "late"),
-    ]
-    assert {row["window_start"] for row in new} == {T0}
-    assert [row["max"] for row in new] == [7.0, 7.0]
-    assert run.counts["readings", "late"] == 1
-    assert run.counts["windows", "late"] == 2
-
-
-def test_a_late_reading_revises_the_windows_it_is_carried_into() -> None:
-    """A late change of a valve changes every later window up to its next change, and none after that."""
-    run = started()
-    run.step([at(1, None, "valve", label="open"), at(41, None, "valve", label="open"), at(80)])
-    run.step([at(15, None, "valve", label="shut")])
-    revised = {(row["window_start"] - T0) // SECOND: row["states"] for row in run.windows if row["revision"] == 2}
-    assert revised == {10: ["open", "shut"], 20: ["shut"], 30: ["shut"], 40: ["open", "shut"]}
-
-
-def test_a_reading_beyond_the_horizon_goes_to_the_late_topic() -> None:
-    """It is written with its coordinates, the watermark it met and its lateness, counted, and changes no window."""
-    run = started(correction_horizon_us=60 * SECOND)
-    run.step([at(5), at(102)])
-    before = len(run.windows)
-    run.step([at(39.5, 3.5), at(40.5)])
-    assert run.counts["readings", "beyond_horizon"] == 1
-    assert {row["window_start"] for row in run.windows[before:]} == {T0, T0 + 40 * SECOND}
-    (late,) = run.late
-    assert late["lateness_s"] == 60.5
-    assert late["watermark"] == T0 + 100 * SECOND
-    assert (late["partition"], late["offset"]) == (3, 2)
-    assert (late["signal_id"], late["value_double"], late["work_center"]) == ("temperature", 3.5, "line-9")
-
-
 def test_output_has_exactly_the_fields_of_its_contract() -> None:
     """Field names and order are those of the .avsc files, and every record is valid under them."""
     run = started(correction_horizon_us=60 * SECOND)
@@ -110,34 +49,6 @@ def test_output_has_exactly_the_fields_of_its_contract() -> None:
         parsed = fastavro.parse_schema(contract)
         assert rows
         assert all(fastavro.validate(row, parsed, strict=True) for row in rows)
-
-
-def test_an_exact_duplicate_counts_once() -> None:
-    """A repeated reading is counted and changes nothing, before and after its window has closed."""
-    run = started()
-    run.step([at(3, sequence=1), at(3, sequence=1), at(4)])
-    run.step([at(80)])
-    assert run.counts["readings", "duplicate"] == 1
-    before = len(run.windows)
-    buffered = run.state["reading"].height
-    run.step([at(3, sequence=1)])
-    assert run.counts["readings", "duplicate"] == 2
-    assert len(run.windows) == before
-    assert run.windows[0]["count"] == 2
-    assert run.state["reading"].height == buffered
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
-def test_of_contradicting_readings_the_highest_sequence_wins(order: tuple[int, ...]) -> None:
-    """Same signal and instant, other value: whatever arrives first, sequence 9 holds, and two conflicts are counted."""
-    sent = [at(3, 5.0, sequence=9), at(3, 8.0, sequence=4), at(3, 6.0)]
-    run = started()
-    for number in order:
-        run.step([sent[number]])
-    run.step([at(80)])
-    assert run.windows[0]["last"] == 5.0
-    assert run.windows[0]["count"] == 1
-    assert run.counts["readings", "conflict"] == 2
 
 
 def test_an_on_change_value_is_carried_while_its_source_lives() -> None:
@@ -180,16 +91,6 @@ def test_the_buffer_holds_no_more_than_horizon_and_longest_window() -> None:
     assert run.state["revised"].height == 0
 
 
-def test_revisions_are_forgotten_beyond_the_horizon() -> None:
-    """A revised window is remembered only as long as it can be revised again."""
-    run = started(correction_horizon_us=60 * SECOND)
-    run.step([at(23), at(80)])
-    run.step([at(24)])
-    assert run.state["revised"].height == 2
-    run.step([at(200)])
-    assert run.state["revised"].height == 0
-
-
 def test_a_chunk_that_closes_nothing_changes_little() -> None:
     """Its changes are its own readings, its source and the watermark: no window, no carried value, no floor."""
     run = started()
@@ -201,103 +102,6 @@ def test_a_chunk_that_closes_nothing_changes_little() -> None:
     assert upsert.height == 2
     assert result.changes["reading"].floor is None
     assert result.out == {}
-
-
-def test_a_silent_source_is_released_and_its_windows_are_provisional() -> None:
-    """After 10 s of silence in the log, edge-2 holds edge-1's windows no longer; its own say that they may change."""
-    run = started()
-    run.step([at(3), at(5, 1.0, "flow", source="edge-2")], now_us=T0)
-    run.step([at(12)], now_us=T0 + 9 * SECOND)
-    assert run.windows == []
-    run.step([at(13)], now_us=T0 + 11 * SECOND)
-    told = {(row["signal_id"], row["length_s"]): (row["provisional"], row["reason"]) for row in run.windows}
-    assert told == {("temperature", 10): (False, "watermark"), ("flow", 10): (True, "idle")}
-
-
-def test_a_replay_releases_a_source_where_the_live_run_did() -> None:
-    """Silence counts in append times: a task that has not caught up buffers no hours for a source that left."""
-    run = started(correction_horizon_us=30 * SECOND)
-    run.step([at(1, 1.0, "flow", source="edge-2")], now_us=T0, caught_up_us=None)
-    for minute in range(20):
-        chunk = [at(minute * 60 + second) for second in range(60)]
-        run.step(chunk, now_us=T0 + minute * 60 * SECOND, caught_up_us=None)
-    assert run.state["reading"].height < 240
-
-
-def test_time_alone_closes_the_windows_of_silent_sources() -> None:
-    """With every source silent, wall time carries the watermark on: [0, 10) closes 7 s after a reading at 5."""
-    run = started()
-    run.step([at(5)], now_us=T0 + 100 * SECOND)
-    run.timer(T0 + 106 * SECOND)
-    assert run.windows == []
-    run.timer(T0 + 110 * SECOND)
-    assert run.windows == []
-    run.timer(T0 + 111 * SECOND)
-    assert ends(run) == [(10, 1, "idle")]
-    assert run.windows[0]["provisional"]
-    assert run.windows[0]["emitted_at"] == T0 + 111 * SECOND
-
-
-def test_the_timer_waits_until_the_task_has_caught_up() -> None:
-    """Before, silence may be a backlog; after, the idle limit starts when the task had read all there was."""
-    run = started()
-    run.step([at(5)], now_us=T0)
-    run.timer(T0 + 1000 * SECOND, caught_up_us=None)
-    assert run.timer(T0 + 1000 * SECOND, caught_up_us=T0 + 995 * SECOND).changes == {}
-    assert run.windows == []
-    run.timer(T0 + 1006 * SECOND, caught_up_us=T0 + 995 * SECOND)
-    assert ends(run) == [(10, 1, "idle")]
-
-
-def test_an_idle_task_comes_to_rest() -> None:
-    """Once nothing is left to close, the timer changes nothing more: an idle task commits nothing."""
-    run = started()
-    run.step([at(5), at(6, None, "valve", label="open")], now_us=T0)
-    written = sum(bool(run.timer(T0 + second * SECOND).changes) for second in range(1, 400))
-    assert 0 < written < 20
-    assert all(not run.timer(T0 + second * SECOND).changes for second in range(400, 500))
-
-
-def test_an_idle_close_is_confirmed_when_it_changes() -> None:
-    """An on-change value is unknown where its source was silent, and known once it returns: reason confirmed."""
-    run = started()
-    run.step([at(4, None, "valve", label="open")], now_us=T0)
-    run.timer(T0 + 30 * SECOND)
-    assert [(row["coverage"], row["provisional"]) for row in run.windows] == [(0.0, True)]
-    run.step([at(40, None, "valve", label="shut")], now_us=T0 + 31 * SECOND)
-    first = [row for row in run.windows if row["window_start"] == T0]
-    assert [(row["revision"], row["reason"], row["provisional"], row["coverage"]) for row in first] == [
-        (1, "idle", True, 0.0),
-        (2, "confirmed", False, 0.6),
-    ]
-    assert run.latest()["valve", 10, T0 + 10 * SECOND]["states"] == ["open"]
-
-
-def test_a_source_with_a_wild_clock_closes_nobody_elses_windows() -> None:
-    """One source a year ahead: the others still hold the watermark, before and after it falls silent."""
-    run = started()
-    run.step([at(3), at(365 * 86_400, 1.0, "flow", source="edge-2")], now_us=T0)
-    run.step([at(5)], now_us=T0 + SECOND)
-    run.timer(T0 + 2 * SECOND)
-    assert run.windows == []
-    run.step([at(12)], now_us=T0 + 12 * SECOND)
-    assert [(row["signal_id"], row["window_start"]) for row in run.windows] == [("temperature", T0)]
-    run.timer(T0 + 60 * SECOND)
-    assert run.state["task"]["watermark"][0] < T0 + 70 * SECOND
-
-
-def test_a_window_that_a_correction_empties_is_retracted() -> None:
-    """A value held for edge-1's life turns out to be edge-2's, which died: the windows after that are taken back."""
-    run = started()
-    run.step([at(1, None, "valve", label="open"), at(60)])
-    assert ("valve", 10, T0 + 40 * SECOND) in run.latest()
-    run.step([at(32, None, "valve", label="shut", source="edge-2")])
-    taken_back = [row for row in run.windows if row["reason"] == "retracted"]
-    assert [(row["window_start"] - T0) // SECOND for row in taken_back] == [40]
-    assert taken_back[0]["duration_unknown_s"] == 10.0
-    assert (taken_back[0]["states"], taken_back[0]["coverage"], taken_back[0]["revision"]) == ([], 0.0, 2)
-    run.step([at(45, None, "valve", label="open")])
-    assert run.latest()["valve", 10, T0 + 40 * SECOND]["revision"] == 3
 
 
 def test_equipment_is_that_of_the_windows_begin() -> None:

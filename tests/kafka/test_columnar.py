@@ -141,26 +141,30 @@ GOOD: dict[str, Any] = {"site": "plant", "work_center": "line-1", "ingest_time":
 
 
 @pytest.mark.parametrize(
-    ("change", "detail"),
+    ("change", "detail", "reason"),
     [
-        ({"event_time": [1, 2]}, "event_time has 2 items, signal has 3"),
-        ({"value_double": []}, "value_double has 0 items, signal has 3"),
-        ({"sequence": [1, 2, 3, 4]}, "sequence has 4 items, signal has 3"),
-        ({"quality": None}, "array quality is missing"),
-        ({"signals": None}, "array signals is missing"),
-        ({"signal": [0, 1, 2]}, "array signal points beyond signals"),
-        ({"source": [0, -1, 0]}, "array source points beyond sources"),
-        ({"signal": [0, None, 1]}, "array signal points beyond signals"),
-        ({"sources": []}, "array source points beyond sources"),
+        ({"event_time": [1, 2]}, "event_time has 2 items, signal has 3", "unequal_lengths"),
+        ({"value_double": []}, "value_double has 0 items, signal has 3", "unequal_lengths"),
+        ({"sequence": [1, 2, 3, 4]}, "sequence has 4 items, signal has 3", "unequal_lengths"),
+        ({"quality": None}, "array quality is missing", "unequal_lengths"),
+        ({"signals": None}, "array signals is missing", "unequal_lengths"),
+        ({"signal": [0, 1, 2]}, "array signal points beyond signals", "undecodable"),
+        ({"source": [0, -1, 0]}, "array source points beyond sources", "undecodable"),
+        ({"signal": [0, None, 1]}, "array signal points beyond signals", "undecodable"),
+        ({"sources": []}, "array source points beyond sources", "undecodable"),
+        ({"quality": [0, 3, 0]}, "array quality holds something other than 0, 1, 2", "undecodable"),
+        ({"quality": [0, 128, None]}, "array quality holds something other than 0, 1, 2", "undecodable"),
+        ({"quality_scheme": [0, 4, 0]}, "array quality_scheme holds an unknown scheme", "undecodable"),
+        ({"event_time": [1, None, 3]}, "array event_time holds a null", "undecodable"),
     ],
 )
-def test_a_record_that_contradicts_itself_is_rejected_alone(change: dict[str, Any], detail: str) -> None:
-    """Arrays of unequal length, missing ones, indices without entry: `unequal_lengths`; the others survive."""
+def test_a_record_that_contradicts_itself_is_rejected_alone(change: dict[str, Any], detail: str, reason: str) -> None:
+    """Arrays of unequal length, missing ones, items that cannot be: told by record, and the others survive."""
     values = [framed(CONTRACT, row) for row in (GOOD, GOOD | change, GOOD | {"sequence": [7, 8, 9]}, GOOD | change)]
     decoded = unpacked([(b"line-1", value) for value in values])
     assert decoded.rejects.select("reason", "detail", "topic", "offset", "ingest_time").rows() == [
-        ("unequal_lengths", detail, "readings", 1, (T0_MS + 1) * 1000),
-        ("unequal_lengths", detail, "readings", 3, (T0_MS + 3) * 1000),
+        (reason, detail, "readings", 1, (T0_MS + 1) * 1000),
+        (reason, detail, "readings", 3, (T0_MS + 3) * 1000),
     ]
     assert decoded.frame["_offset"].to_list() == [0, 0, 0, 2, 2, 2]
     assert decoded.frame["sequence"].to_list() == [None, None, None, 7, 8, 9]

@@ -25,7 +25,7 @@ CONTRACTS = [contracts.load(topic.name) for topic in topology.topics() if topic.
 SCHEMAS = {contract.topic: WriterSchemas(contract) for contract in CONTRACTS}
 ROWS: dict[str, dict[str, Any]] = {
     "ot.raw.reading.v1": {"source_id": "edge-1", "address": "a", "value_double": 1.5, "value_string": "on"},
-    "ot.raw.batch.v1": {"source_id": "edge-1", "address": ["a", "b"], "value_double": [1.5, None], "quality_raw": [0, 1]},
+    "ot.raw.batch.v1": {"source_id": "edge-1", "address": ["a", "b"], "value_double": [1.5, None], "birth": [None]},
     "ot.reading.v1": {"site": "p", "work_center": "l", "signals": ["s"], "sources": ["e"], "signal": [0, 0],
                       "source": [0, 0], "event_time": [1, 2], "quality": [0, 0], "value_long": [5, None]},
 }  # fmt: skip
@@ -73,14 +73,14 @@ def decode(contract: contracts.Contract, blocks: list[Block]) -> Decoded:
 
 
 @given(contract=contract_of, body=st.binary(max_size=300), count=st.integers(-3, 20) | st.just(2**31 - 1))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_random_bodies(contract: contracts.Contract, body: bytes, count: int) -> None:
     """Random bytes in place of records."""
     decode(contract, [block(body, count)])
 
 
 @given(contract=contract_of, tail=st.binary(max_size=200), key=st.sampled_from([None, b"k"]), count=st.integers(1, 5))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_random_values(contract: contracts.Contract, tail: bytes, key: bytes | None, count: int) -> None:
     """Random bytes under a known fingerprint; the readings beside them survive."""
     value = avro_wire.prefix(Kind.SINGLE_OBJECT, contract.fingerprint) + tail
@@ -110,7 +110,7 @@ def mutations(draw: st.DrawFn) -> tuple[contracts.Contract, bytes, int]:
 
 
 @given(mutation=mutations(), offset=st.integers(0, 7), isolation=st.sampled_from([0, 1]))
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_mutated_fetches(mutation: tuple[contracts.Contract, bytes, int], offset: int, isolation: int) -> None:
     """Any damage to fetched bytes ends as a fault or a refetch; the position never goes back."""
     contract, data, _ = mutation
@@ -122,7 +122,7 @@ def test_mutated_fetches(mutation: tuple[contracts.Contract, bytes, int], offset
 
 @given(contract=contract_of, change=st.dictionaries(st.integers(61, 400), st.integers(0, 255), min_size=1, max_size=4),
        codec_=st.sampled_from(range(len(block_codecs.NAMES))))  # fmt: skip
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_damage_under_a_sound_checksum(contract: contracts.Contract, change: dict[int, int], codec_: int) -> None:
     """Records that a producer encoded wrongly: rows or rejects, and the batch beside them is read whole."""
     data = bytearray(good(contract, codec_=codec_))
@@ -134,7 +134,7 @@ def test_damage_under_a_sound_checksum(contract: contracts.Contract, change: dic
 
 
 @given(contract=contract_of, place=st.integers(10, 200), byte=st.integers(0, 255))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_one_wrong_byte_in_a_value_costs_that_record_at_most(
     contract: contracts.Contract, place: int, byte: int
 ) -> None:
@@ -150,7 +150,7 @@ def test_one_wrong_byte_in_a_value_costs_that_record_at_most(
 
 
 @given(header=st.binary(min_size=61, max_size=61), count=st.integers(0, 5))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_random_headers(header: bytes, count: int) -> None:
     """Headers of any content over a sound body, as a fault of ours would make them: no exception either."""
     fields = HEADER.unpack(header)
@@ -160,7 +160,7 @@ def test_random_headers(header: bytes, count: int) -> None:
 
 @given(value=st.none() | st.binary(max_size=100), tail=st.binary(max_size=100))
 @example(value=b"", tail=b"\xff" * 10)
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_row_topics(value: bytes | None, tail: bytes) -> None:
     """Single records, framed or not: a row or a refusal for each."""
     contract = contracts.load("it.signal.v1")

@@ -119,7 +119,6 @@ def window(
     """What one window says; None where nothing was read in it and nothing is known of it."""
     read = [reading for _, _, reading in segments if begin <= reading.time < end]
     usable = [reading for reading in read if reading.quality != BAD]
-    numbers = [reading.value for reading in usable if reading.value is not None]
     time = {GOOD: 0, UNCERTAIN: 0, BAD: 0}
     known = 0
     area = 0.0
@@ -131,20 +130,12 @@ def window(
             area += reading.value * part
     if not read and not any(time.values()):
         return None
-    mean = math.fsum(numbers) / len(numbers) if numbers else 0.0
-    m2 = math.fsum((value - mean) ** 2 for value in numbers)
     states, transitions = in_state(segments, begin, end) if signal.discrete() else ({}, 0)
     return {
         "count": len(usable),
         "count_uncertain": sum(reading.quality == UNCERTAIN for reading in usable),
         "count_bad": len(read) - len(usable),
-        "sum": math.fsum(numbers) if numbers else None,
-        "min": min(numbers) if numbers else None,
-        "max": max(numbers) if numbers else None,
-        "first": numbers[0] if numbers else None,
-        "last": numbers[-1] if numbers else None,
-        "stddev": math.sqrt(m2 / len(numbers)) if numbers else None,
-        "m2": m2 if numbers else None,
+        **statistics([reading.value for reading in usable if reading.value is not None]),
         "first_time": usable[0].time if usable else None,
         "last_time": usable[-1].time if usable else None,
         "mean_time_weighted": area / known if known else None,
@@ -157,6 +148,23 @@ def window(
         "states": sorted(states),
         "state_durations_s": [states[label] / SECOND for label in sorted(states)],
         "transitions": transitions,
+    }
+
+
+def statistics(numbers: list[float]) -> dict[str, float | None]:
+    """Of the numbers read in one window, in order of time."""
+    if not numbers:
+        return dict.fromkeys(("sum", "min", "max", "first", "last", "stddev", "m2"))
+    mean = math.fsum(numbers) / len(numbers)
+    m2 = math.fsum((value - mean) ** 2 for value in numbers)
+    return {
+        "sum": math.fsum(numbers),
+        "min": min(numbers),
+        "max": max(numbers),
+        "first": numbers[0],
+        "last": numbers[-1],
+        "stddev": math.sqrt(m2 / len(numbers)),
+        "m2": m2,
     }
 
 
