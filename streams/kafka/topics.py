@@ -13,6 +13,8 @@ from streams import topology
 from streams.kafka.clients import admin
 from streams.settings import Settings
 
+CONTEXT_HORIZON_MS: Final = 35 * topology.DAY_MS
+RAW_FOLDER: Final = topology.RAW_READING.folder
 TIMEOUT_S: Final = 20.0
 # State is kept until a snapshot covers it; DeleteRecords removes it then, never time.
 STATE_CONFIG: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": str(64 << 20)}
@@ -22,17 +24,24 @@ class TopicFault(RuntimeError):
     """Topics that are missing or unfit; the text names all of them and what to do."""
 
 
+def config(topic: topology.Topic) -> dict[str, str]:
+    """Broker settings of a public topic."""
+    if topic.cleanup == "compact":
+        # Versions of an entity share its key: they stay for the context horizon before compaction may drop them.
+        return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(CONTEXT_HORIZON_MS)}
+    found = {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+    if topic.folder == RAW_FOLDER:
+        # The record's time is when it came: an edge with a wrong clock must not decide on its retention, nor on what
+        # is too far ahead.
+        found["message.timestamp.type"] = "LogAppendTime"
+    return found
+
+
 def wanted(settings: Settings) -> list[NewTopic]:
     """Every topic of the deployment: public ones and the services' state topics."""
     topics = [
         NewTopic(
-            settings.topic_prefix + topic.name,
-            settings.partitions,
-            settings.replication_factor,
-            config={
-                "cleanup.policy": topic.cleanup,
-                "retention.ms": str(-1 if topic.cleanup == "compact" else topic.retention_ms),
-            },
+            settings.topic_prefix + topic.name, settings.partitions, settings.replication_factor, config=config(topic)
         )
         for topic in topology.topics()
     ]

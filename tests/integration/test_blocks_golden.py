@@ -209,7 +209,7 @@ async def test_compacted_topics(bootstrap: str) -> None:
     topic = create(bootstrap, cleanup_policy="compact", segment_ms="100", min_cleanable_dirty_ratio="0.01",
                    delete_retention_ms="0", max_compaction_lag_ms="100")  # fmt: skip
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "compression.type": "lz4"})
-    total = 0
+    total, own = 0, list[Any]()
     # The active segment is never compacted: each round also closes the one before.
     for _ in range(100):
         for number in range(200):

@@ -3,18 +3,301 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Final, NamedTuple
 
 import pytest
-from confluent_kafka import OFFSET_END, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams import topology
 from streams.kafka import state, topics
 from streams.settings import Settings
-from tests.chaos.deployment import Deployment
-from tests.integration import bad_input, harness
+from tests.chaos.deployment import ROOT, Deployment
+from tests.chaos.services import Encoder
+from tests.integration import harness
+
+pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+
+RAW: Final = topology.RAW_READING.name
+BASE_US: Final = time.time_ns() // 1_000_000_000 * 1_000_000 - 60_000_000
+_RAW: Final = Encoder(topology.RAW_READING)
+
+
+class Ended(NamedTuple):
+    """How a process ended: exit code, messages of its errors (JSON lines), and all that it wrote."""
+
+    code: int
+    errors: list[str]
+    text: str
+
+
+def _ended(code: int, text: str) -> Ended:
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return Ended(code, [line["message"] for line in lines if line["level"] == "error"], text)
+
+
+class Refused:
+    """Workers that cannot start, all at once; `of` waits for the end of one."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, subprocess.Popen[str]] = {}
+
+    def start(self, name: str, target: Deployment, service: str = "validate", **settings: object) -> None:
+        own = {f"PLANTWEAVE_{key.upper()}": str(value) for key, value in settings.items()}
+        self._running[name] = subprocess.Popen(
+            [sys.executable, "-m", "streams", "worker", service],
+            env={**target.env, **own},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def of(self, name: str) -> Ended:
+        process = self._running[name]
+        text, _ = process.communicate(timeout=90)
+        return _ended(process.returncode, text)
+
+    def kill(self) -> None:
+        for process in self._running.values():
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+
+def _fresh(bootstrap: str, folder: Path) -> Deployment:
+    return harness.deployment(bootstrap, f"t{time.time_ns()}.", folder, ("validate",))
+
+
+def _uneven(bootstrap: str, folder: Path) -> Deployment:
+    """One input has three partitions, everything else two."""
+    target = _fresh(bootstrap, folder)
+    settings = Settings(bootstrap_servers=bootstrap, topic_prefix=target.prefix, partitions=2)
+    wanted = topics.wanted(settings)
+    for topic in wanted:
+        if topic.topic.endswith(topology.RAW_BATCH.name):
+            topic.num_partitions = 3
+    topics.create(settings, wanted)
+    return target
+
+
+def _foreign(bootstrap: str, folder: Path) -> Deployment:
+    """The state topic holds what a service on another cluster wrote."""
+    target = harness.deploy(bootstrap, folder, ("validate",))
+    origin = state.Origin("another-cluster", {}, 1, "validate")
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+    for value in state.encode("delta", {}, {}, {}, origin, 1):
+        producer.produce(target.prefix + topology.state_topic("validate"), value, b"state", partition=0)
+    assert producer.flush(30) == 0
+    return target
+
+
+@pytest.fixture(scope="module")
+def refused(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refused]:
+    """One worker for each reason not to start."""
+    folder, found = tmp_path_factory.mktemp("refused"), Refused()
+    fresh = _fresh(bootstrap, folder)
+    rules = folder / "rules"
+    rules.mkdir()
+    (rules / "first.toml").write_text('id = "first"\n', "utf-8")
+    (rules / "second.toml").write_text("no toml at all\n", "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found.start("taken", fresh, http_port=taken.getsockname()[1])
+        found.start("missing", fresh)
+        found.start("uneven", _uneven(bootstrap, folder))
+        found.start("foreign", _foreign(bootstrap, folder))
+        found.start("settings", fresh, partitions="many", framing="xml", session_timeout_ms=1, liveness="60")
+        found.start("rules", fresh, "alert", rules_dir=rules)
+        try:
+            yield found
+        finally:
+            found.kill()
+
+
+def test_a_taken_http_port_is_told(refused: Refused) -> None:
+    """Which address, and that another port or 0 helps."""
+    ended = refused.of("taken")
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert "address already in use" in error
+    assert "PLANTWEAVE_HTTP_PORT" in error
+
+
+def test_missing_topics_are_named_with_the_command_that_creates_them(refused: Refused) -> None:
+    """Inputs, outputs, context and state, all in one message."""
+    ended = refused.of("missing")
+    assert ended.code == 1
+    (error,) = ended.errors
+    stage = topology.VALIDATE
+    for topic in (*stage.reads, *stage.writes, *stage.context):
+        assert topic.name in error
+    assert topology.state_topic("validate") in error
+    assert "`plantweave topics create`" in error
+
+
+def test_inputs_with_different_partition_counts_are_named(refused: Refused) -> None:
+    """Each input with its count, and what to do."""
+    ended = refused.of("uneven")
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert f"{RAW} has 2" in error
+    assert f"{topology.RAW_BATCH.name} has 3" in error
+    assert "PLANTWEAVE_PARTITIONS" in error
+
+
+def test_a_state_of_another_cluster_is_refused(refused: Refused) -> None:
+    """Its positions mean nothing here: both clusters are named, and the way to give the state up."""
+    ended = refused.of("foreign")
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert "written on cluster another-cluster" in error
+    assert "`plantweave state reset validate" in error
+
+
+def test_every_wrong_setting_is_listed_at_once(refused: Refused) -> None:
+    """Exit code 2; wrong type, choice, range and an unknown name in one message; nothing was started."""
+    ended = refused.of("settings")
+    assert ended.code == 2
+    assert ended.text.startswith("4 setting(s) to correct:")
+    for name in ("partitions = 'many'", "framing = 'xml'", "session_timeout_ms = '1'", "PLANTWEAVE_LIVENESS"):
+        assert name in ended.text
+
+
+def test_every_fault_of_every_rule_file_is_listed_at_once(refused: Refused) -> None:
+    """Exit code 2, and no stack trace."""
+    ended = refused.of("rules")
+    assert ended.code == 2
+    assert "first.toml" in ended.text
+    assert "second.toml" in ended.text
+    assert "Traceback" not in ended.text
+
+
+# -- input and topics that go away -----------------------------------------------------------------------------------
+
+
+class Plant:
+    """`validate` on one partition, and readings numbered from 0."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        self.target = harness.deploy(bootstrap, folder, ("validate",))
+        accepting = (*self.target.commands["validate"], "--accept-data-loss")
+        self.target.commands = {**self.target.commands, "accepting": accepting}
+        self.target.inputs = {"validate": self.target.inputs["validate"]}
+        self._topic = self.target.prefix + RAW
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self.sent = 0
+        harness.write_dictionary(self.target, [{"signal_id": "s", "source_id": "edge", "address": "t"}])
+
+    def send(self, count: int) -> None:
+        producer = Producer({"bootstrap.servers": self.target.bootstrap, "log_level": 0})
+        for number in range(self.sent, self.sent + count):
+            row = {"source_id": "edge", "address": "t", "source_time": BASE_US + number, "value_double": float(number)}
+            producer.produce(self._topic, _RAW.value(row), b"edge", partition=0)
+        assert producer.flush(30) == 0
+        self.sent += count
+
+    def delete_before(self, offset: int) -> None:
+        for future in self._admin.delete_records([TopicPartition(self._topic, 0, offset)]).values():
+            future.result(20)
+
+    def make_topic_anew(self) -> None:
+        self._admin.delete_topics([self._topic])[self._topic].result(20)
+        harness.until(lambda: self._topic not in self._admin.list_topics(timeout=20).topics, "the topic to be gone")
+        topics.create(Settings(bootstrap_servers=self.target.bootstrap, topic_prefix=self.target.prefix, partitions=1))
+
+    def settle(self) -> None:
+        harness.until(lambda: self.target.settle(0) == 0, "all positions to reach the end")
+
+    def values(self) -> list[object]:
+        return [reading.value for reading in harness.validated(self.target)]
+
+    def end(self, name: str) -> Ended:
+        """Wait for a worker that ends by itself."""
+        code = self.target.workers[name].wait(60)
+        return _ended(code, (self.target.folder / f"{name}.log").read_text("utf-8"))
+
+
+@pytest.fixture
+def plant(bootstrap: str, tmp_path: Path) -> Iterator[Plant]:
+    """Nothing running yet."""
+    found = Plant(bootstrap, tmp_path)
+    yield found
+    found.target.stop()
+
+
+def test_deleted_input_stops_the_worker_until_the_loss_is_accepted(plant: Plant) -> None:
+    """Found at the start and found while running; what is accepted is what was lost before that start."""
+    target = plant.target
+    worker = target.start("validate", 0)
+    plant.send(10)
+    plant.settle()
+    assert target.terminate(worker) == 0
+
+    plant.send(10)
+    plant.delete_before(15)
+    ended = plant.end(target.start("validate", 0))
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert f"{target.prefix}{RAW}/0 from 10 to 15" in error
+    assert "plantweave worker validate --accept-data-loss" in error
+
+    worker = target.start("accepting", 0)
+    plant.settle()
+    expected = [float(number) for number in (*range(10), *range(15, 20))]
+    assert plant.values() == expected
+
+    target.workers[worker].send_signal(signal.SIGSTOP)
+    plant.send(1)  # the fetch that waits at the broker may still bring it
+    plant.send(10)
+    plant.delete_before(27)
+    target.workers[worker].send_signal(signal.SIGCONT)
+    ended = plant.end(worker)
+    assert ended.code == 1
+    assert "--accept-data-loss" in ended.errors[-1]
+    assert [value for value in plant.values() if value not in expected] in ([], [20.0])
+
+
+def test_a_topic_made_anew_is_refused_until_the_state_is_reset(plant: Plant) -> None:
+    """Its offsets start again: old positions would skip new readings."""
+    target = plant.target
+    worker = target.start("validate", 0)
+    plant.send(10)
+    plant.settle()
+    assert target.terminate(worker) == 0
+
+    plant.make_topic_anew()
+    ended = plant.end(target.start("validate", 0))
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert f"{target.prefix}{RAW} was deleted and made anew" in error
+    assert "`plantweave state reset validate" in error
+
+    unsure = harness.run(target, "state", "reset", "validate")
+    assert (unsure.returncode, "--yes" in unsure.stderr) == (2, True)
+    assert harness.run(target, "state", "reset", "validate", "--yes").returncode == 0
+    target.start("validate", 0)
+    plant.send(3)
+    plant.settle()
+    assert plant.values() == [float(number) for number in range(13)]
+
+
+def test_topics_are_created_once_and_checked(bootstrap: str, tmp_path: Path) -> None:
+    """`topics create` names what it made, and nothing the second time; `topics check` counts per service."""
+    target = _fresh(bootstrap, tmp_path)
+    refused = harness.run(target, "topics", "check")
+    assert (refused.returncode, "`plantweave topics create`" in refused.stderr) == (1, True)
+    made = harness.run(target, "topics", "create")
+    assert made.returncode == 0, made.stderr
+    assert f"{target.prefix}{RAW}" in made.stdout
+    assert harness.run(target, "topics", "create").stdout == "0 topics created; all were there\n"
+    checked = harness.run(target, "topics", "check")
+    assert checked.stdout.splitlines() == [
+        f"{stage.name}: {len(stage.reads)} inputs, 1 partitions each" for stage in topology.STAGES
+    ]
