@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as why:
         if not _expected(why):
             raise
-        print(f"plantweave {given.command}: {why}", file=sys.stderr)
+        print(f"plantweave {given.command}: {str(why) or repr(why)}", file=sys.stderr)
         return 1
     return code
 

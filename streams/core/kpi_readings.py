@@ -71,14 +71,16 @@ def minor_stops(rows: pl.DataFrame, living: pl.DataFrame, limit_us: int) -> pl.D
     """
     stop = pl.col("category").is_in(["delay", "down"])
     heard = living.group_by("source_id").agg(pl.col("end_us").max().alias("heard_us"))
+    following = pl.col("event_us").shift(-1).over("work_unit")
     rows = rows.join(heard, on="source_id", how="left", maintain_order="left").with_columns(
-        stop.rle_id().over("work_unit").alias("run")
+        run=stop.rle_id().over("work_unit"),
+        until_us=following.fill_null(pl.max_horizontal("event_us", "heard_us")),
     )
-    until = pl.col("event_us").shift(-1).over("work_unit").fill_null(pl.max_horizontal("event_us", "heard_us"))
-    length = until.max().over("work_unit", "run") - pl.col("event_us").min().over("work_unit", "run")
+    ended, began = pl.col("until_us").max(), pl.col("event_us").min()
+    length = ended.over("work_unit", "run") - began.over("work_unit", "run")
     short = stop & (length < limit_us)
     return rows.with_columns(pl.when(short).then(pl.lit(PRODUCTION)).otherwise("category").alias("category")).drop(
-        "run", "heard_us"
+        "run", "until_us", "heard_us"
     )
 
 

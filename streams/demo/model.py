@@ -20,23 +20,35 @@ SILENCE_S: Final = 20.0
 
 @dataclass(frozen=True)
 class AlertLine:
-    """One alert transition: event time in microseconds UTC, state, priority, its sentence."""
+    """Where one alert stands: event time of its newest transition (us UTC), state, priority, that one's sentence."""
 
     time_us: int
     state: str
     priority: str
     message: str
 
+    @property
+    def stands(self) -> bool:
+        """The condition holds still."""
+        return self.state != "cleared"
+
 
 @dataclass
 class UnitKpis:
-    """The newest KPIs of one machine in one kind of period: ratios by KPI name, and the known share of the time."""
+    """The newest KPIs of one machine in one kind of period, and what they rest on.
+
+    `values`: ratios by KPI name. `coverage`: share of the planned busy time `pbt_s` (s) in which the state was known.
+    `pq`, `gq`: items produced, and good ones.
+    """
 
     work_unit: str
     period: str
     period_id: str
     values: dict[str, float | None] = field(default_factory=dict)
     coverage: float = 0.0
+    pbt_s: float | None = None
+    pq: float | None = None
+    gq: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,9 @@ class Model:
     kpi_records: int = 0
     first_alert_s: float | None = None
     first_kpi_s: float | None = None
-    alerts: deque[AlertLine] = field(default_factory=lambda: deque(maxlen=ALERTS_KEPT))
+    alerts: dict[str, AlertLine] = field(default_factory=dict)
+    # Sentences nobody has taken yet.
+    news: deque[str] = field(default_factory=lambda: deque(maxlen=ALERTS_KEPT))
     kpis: dict[tuple[str, str], UnitKpis] = field(default_factory=dict)
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -79,7 +93,7 @@ class Model:
         elif topic == topology.ALERT.name:
             self.alert_records += 1
             self.first_alert_s = self._since_start(now_s) if self.first_alert_s is None else self.first_alert_s
-            self.alerts.appendleft(AlertLine(row["event_time"], row["state"], row["priority"], row["message"]))
+            self._take_alert(row)
         elif topic == topology.KPI.name:
             self.kpi_records += 1
             self.first_kpi_s = self._since_start(now_s) if self.first_kpi_s is None else self.first_kpi_s
@@ -100,6 +114,12 @@ class Model:
     def readings_per_s(self) -> float:
         """Validated readings per second over the last five."""
         return sum(count for at, count in self._recent if at > self.now_s - RATE_OVER_S) / RATE_OVER_S
+
+    @property
+    def newest_alerts(self) -> list[AlertLine]:
+        """Alerts that stand, then those that are over; each the newest first."""
+        newest = list(reversed(self.alerts.values()))
+        return sorted(newest, key=lambda alert: (not alert.stands, -alert.time_us))
 
     @property
     def open_windows(self) -> int | None:
@@ -133,6 +153,14 @@ class Model:
     def _since_start(self, now_s: float) -> float:
         return round(now_s - (self.began_s if self.began_s is not None else now_s), 1)
 
+    def _take_alert(self, row: Mapping[str, Any]) -> None:
+        self.alerts.pop(row["alert_id"], None)
+        self.alerts[row["alert_id"]] = AlertLine(row["event_time"], row["state"], row["priority"], row["message"])
+        self.news.append(row["message"])
+        over = [key for key, alert in self.alerts.items() if not alert.stands]
+        for key in over[: max(len(over) - ALERTS_KEPT, 0)]:
+            del self.alerts[key]
+
     def _take_kpi(self, row: Mapping[str, Any]) -> None:
         unit, period = row["work_unit"], row["period"]
         # The newest record moves its machine to the end of the table's order.
@@ -140,5 +168,5 @@ class Model:
         if held is None or held.period_id != row["period_id"]:
             held = UnitKpis(unit, period, row["period_id"])
         held.values[row["kpi"]] = row["value"]
-        held.coverage = row["coverage"]
+        held.coverage, held.pbt_s, held.pq, held.gq = row["coverage"], row["pbt_s"], row["pq"], row["gq"]
         self.kpis[unit, period] = held

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,8 @@ from streams.kafka.child import Child
 from streams.kafka.embedded import free_port
 from streams.settings import PREFIX
 
-STOP_S: Final = 15.0
+# For all together; an orderly stop takes a worker a second or two.
+STOP_S: Final = 10.0
 LOG_LINES: Final = 15
 _POLL_S: Final = 1.0
 _HTTP_S: Final = 2.0
@@ -47,7 +49,9 @@ class Process:
         self.log = folder / f"{name}.log"
         self.port = None if name == PLANT else free_port()
         own: dict[str, str | int] = {"worker_id": f"demo-{name}", "http_port": self.port or 0}
-        self.child = Child([sys.executable, "-m", "streams", *arguments], self.log, environment({**settings, **own}))
+        # What a process puts into the folder of temporary files goes with the demo's folder.
+        env = {**environment({**settings, **own}), "TMPDIR": str(folder)}
+        self.child = Child([sys.executable, "-m", "streams", *arguments], self.log, env)
 
     def last_lines(self, count: int = LOG_LINES) -> list[str]:
         """The end of its log."""
@@ -90,8 +94,9 @@ class Fleet:
         self._stopping.set()
         for process in reversed(self._processes):
             process.child.send(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
         for process in reversed(self._processes):
-            process.child.end(limit_s=STOP_S)
+            process.child.end(limit_s=max(deadline - time.monotonic(), 0.0))
         if self._watch.is_alive():
             self._watch.join()
 

@@ -11,7 +11,6 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +23,9 @@ from rich.live import Live
 
 from streams import topology
 from streams.demo.feed import Feed
+from streams.demo.folder import Folder
 from streams.demo.model import Model
+from streams.demo.options import parser
 from streams.demo.processes import PLANT, Fleet
 from streams.demo.view import Teller, render
 from streams.kafka import topics
@@ -66,24 +67,28 @@ class Demo:
 
     def run(self) -> None:
         """Start everything and show it until the given time is over. Raises DemoError, or one of `_CANNOT`."""
-        say("[1/5] broker: Apache Kafka of its own, with its own data; downloaded the first time")
+        say("[1/5] broker: an Apache Kafka of its own, with data of its own")
         self._kafka.start()
         self.model.bootstrap = self._kafka.bootstrap
         settings = Settings(bootstrap_servers=self._kafka.bootstrap, partitions=PARTITIONS, site=SITE)
-        say("[2/5] topics")
-        say(f"      {len(topics.create(settings))} created")
+        say(f"[2/5] topics: {len(topics.create(settings))} created")
         self._introduce(settings)
         self._start_services(settings)
         feed = self._feed = Feed(settings)
         self._start_plant(settings)
-        screen = Console(file=sys.stdout)
-        if screen.is_terminal and not self._given.json:
+        if self.on_screen:
+            screen = Console(file=sys.stdout)
             with Live(console=screen, screen=True, auto_refresh=False) as live:
                 self._watch(feed, lambda: live.update(render(self.model, *screen.size), refresh=True))
         else:
             self._watch(feed, Teller(self.model, say).tell)
         if not self.model.readings:
             raise DemoError(f"Nothing has come out in {self._given.for_s:.0f} s. {self._where_to_look()}")
+
+    @property
+    def on_screen(self) -> bool:
+        """Whether the live view is shown; lines of text else."""
+        return sys.stdout.isatty() and not self._given.json
 
     def close(self) -> None:
         """Stop everything that was started."""
@@ -104,7 +109,7 @@ class Demo:
 
     def _start_services(self, settings: Settings) -> None:
         names = [stage.name for stage in topology.STAGES]
-        say(f"[4/5] services: {', '.join(names)}")
+        say(f"[4/5] services: {', '.join(names)}; a process and a consumer group each")
         for name in names:
             self._fleet.start(name, ("worker", name), _environment(settings))
         begin = told = time.monotonic()
@@ -125,7 +130,8 @@ class Demo:
         rate = ("--rate", str(given.rate)) if given.rate is not None else ()
         words = ("plant", "--lines", str(given.lines), "--seed", str(given.seed), *rate)
         self._fleet.start(PLANT, words, _environment(settings))
-        say(f"[5/5] plant: {given.lines} lines. First alert and KPI come within a minute; Ctrl-C stops everything.")
+        say(f"[5/5] plant: {given.lines} lines, about {self._plant.rate:,.0f} readings/s; Ctrl-C ends everything")
+        say("      first KPIs come after about 10 s, the first alert after about 15 s")
         self.model.began_s = self.model.now_s = time.monotonic()
 
     def _watch(self, feed: Feed, show: Callable[[], None]) -> None:
@@ -155,34 +161,6 @@ def _environment(settings: Settings) -> dict[str, str | int]:
     return {"log_format": "text", **{name: getattr(settings, name) for name in chosen}}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options of `plantweave demo`."""
-    options = argparse.ArgumentParser(
-        prog="plantweave demo", description="A broker, every service, a simulated bottling plant and a live view."
-    )
-    options.add_argument("--for", dest="for_s", type=_seconds, metavar="S", help="end after S seconds with a JSON line")
-    options.add_argument("--port", type=_port, help="port of the broker (default: any free one)")
-    options.add_argument("--json", action="store_true", help="no live view; end with a JSON line")
-    options.add_argument("--lines", type=int, default=2, help="number of lines (default %(default)s)")
-    options.add_argument("--rate", type=float, help="raw readings per second, about (default: 138 per line)")
-    options.add_argument("--seed", type=int, default=1, help="what the plant's chance depends on")
-    return options
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text}: give a number of seconds above 0")
-    return seconds
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 < port < 65_536:
-        raise argparse.ArgumentTypeError(f"{text}: give a port from 1 to 65535")
-    return port
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `plantweave demo`; returns the exit code.
 
@@ -191,17 +169,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    folder = Path(tempfile.mkdtemp(prefix="plantweave-demo-"))
+    folder = Folder()
     try:
-        demo = Demo(folder, given)
+        demo = Demo(folder.path, given)
     except PlantError as why:
-        folder.rmdir()
+        folder.remove()
         say(f"demo: {why}")
         return 2
     failure = _run(demo)
     if failure is not None:
         say(f"demo: {failure}")
     _clean(folder, keep_logs=failure is not None)
+    if failure is None and demo.on_screen:
+        say(_farewell(demo.model))
     if given.for_s is not None or given.json:
         sys.stdout.write(json.dumps(demo.model.summary()) + "\n")
         sys.stdout.flush()
@@ -213,7 +193,7 @@ def _run(demo: Demo) -> str | None:
     try:
         demo.run()
     except KeyboardInterrupt:
-        say("stopping")
+        say("ending all processes (a few seconds)")
     except (DemoError, *_CANNOT) as why:
         return str(why)
     finally:
@@ -228,12 +208,23 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _clean(folder: Path, *, keep_logs: bool) -> None:
-    data = folder / "kafka"
+def _clean(folder: Folder, *, keep_logs: bool) -> None:
+    data = folder.path / "kafka"
     if keep_logs and (log := data / "broker.log").exists():
-        log.replace(folder / "broker.log")
+        log.replace(folder.path / "broker.log")
     shutil.rmtree(data, ignore_errors=True)
-    if keep_logs and any(folder.iterdir()):
-        say(f"The logs of all processes are kept in {folder}")
+    if keep_logs and any(folder.path.glob("*.log")):
+        folder.keep()
+        say(f"The logs of all processes are kept in {folder.path}")
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
+
+
+def _farewell(model: Model) -> str:
+    if model.began_s is None:
+        return "Ended before the plant was started; nothing is left running."
+    return (
+        f"In {model.elapsed_s:.0f} s: {model.readings:,} readings, {model.windows:,} windows, {model.alert_records:,} "
+        f"alert records, {model.kpi_records:,} KPI records. Nothing is left running.\n"
+        'Next: README.md, "Run it on your Kafka".'
+    )

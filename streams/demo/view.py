@@ -12,67 +12,80 @@ from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.layout import Layout
-from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from streams.demo.model import AlertLine, Model, ServiceLine, UnitKpis
+from streams.plant.model import UNITS
 
-WIDE: Final = 130
-KPIS: Final = (("oee", "OEE"), ("availability", "Avail."), ("effectiveness", "Effect."), ("quality_ratio", "Quality"))
+# ISO 22400-2: OEE is the product of the other three.
+KPIS: Final = (
+    ("oee", "OEE"),
+    ("availability", "= Avail."),
+    ("effectiveness", "* Effect."),
+    ("quality_ratio", "* Quality"),
+)
 PERIODS: Final = ("hour", "shift", "order", "day")
-KPI_WIDTH: Final = 64
-_HEAD: Final = 4
-_FRAME: Final = 2
 _STYLE: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 _SERVICE: Final = {"ready": ("●", "green"), "starting": ("○", "yellow"), "stopped": ("✗", "bold red")}
+# Mark, clock and the gaps between them.
+_INDENT: Final = 11
+# Least lines for alerts, their heading included.
+_LEAST: Final = 4
 
 
 def render(model: Model, width: int = 80, height: int = 24) -> RenderableType:
-    """The whole screen of the demo; readable from 80 columns and 24 lines on, side by side from 130 columns on."""
+    """The whole screen of the demo; readable from 80 columns and 24 lines on."""
+    head = _head(model, width)
+    body = height - len(head)
+    below = min(len(_rows(model)) + 2, max(body - _LEAST, 3)) if model.kpis else 2
     screen = Layout()
-    head = Layout(_head(model, width), size=_HEAD)
-    body = height - _HEAD
-    if width >= WIDE:
-        alerts = Layout(_alerts(model, width - KPI_WIDTH, body), name="alerts")
-        columns = Layout()
-        columns.split_row(alerts, Layout(_kpis(model, body), name="kpis", size=KPI_WIDTH))
-        screen.split_column(head, columns)
-        return screen
-    below = min(len(_rows(model)) + 1 + _FRAME, max(body // 2 + 1, 5)) if model.kpis else 3
-    alerts = Layout(_alerts(model, width, body - below), size=body - below)
-    screen.split_column(head, alerts, Layout(_kpis(model, below), size=below))
+    screen.split_column(
+        Layout(Group(*head), size=len(head)),
+        Layout(_alerts(model, width, body - below), size=body - below),
+        Layout(_kpis(model, below), size=below),
+    )
     return screen
 
 
-def _head(model: Model, width: int) -> RenderableType:
+def _head(model: Model, width: int) -> list[Text]:
     minutes, seconds = divmod(int(model.elapsed_s), 60)
-    title = Text.assemble(("Plantweave", "bold"), " · bottling plant · Kafka at ", model.bootstrap)
-    title.append(f" · {minutes:02d}:{seconds:02d} · Ctrl-C stops")
+    title = Text.assemble(("Plantweave demo", "bold"), f" · {minutes:02d}:{seconds:02d} · simulated bottling plant")
+    title.append(f" · Kafka at {model.bootstrap} · ")
+    title.append("Ctrl-C ends it", style="bold")
     services = Text("  ").join(_service(service) for service in model.services)
-    windows = "-" if model.open_windows is None else f"{model.open_windows:,}"
     figures = Text.assemble(
         (f"{model.readings_per_s:,.0f}", "bold"),
-        f" readings/s ({model.readings:,})   ",
-        (windows, "bold"),
-        f" open windows ({model.windows:,} closed)   ",
+        " readings/s · ",
+        (_open(model), "bold"),
+        f" open windows, {model.windows:,} closed · ",
         (f"{model.alert_records:,}", "bold"),
-        " alerts   ",
+        " alert and ",
         (f"{model.kpi_records:,}", "bold"),
-        " KPIs",
+        " KPI records",
     )
-    note = Text(model.silence or "", style="yellow")
-    lines = [title, services, figures, note]
+    lines = [title, services, figures]
+    if model.silence is not None:
+        lines.append(Text(model.silence, style="yellow"))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
         line.no_wrap = True
-    return Group(*lines)
+    return lines
+
+
+def _open(model: Model) -> str:
+    return "-" if model.open_windows is None else f"{model.open_windows:,}"
 
 
 def _service(service: ServiceLine) -> Text:
     symbol, style = _SERVICE[service.state]
-    told = service.state if service.state != "ready" else "ready" if service.lag is None else f"lag {service.lag:,}"
+    told = service.state if service.state != "ready" or service.lag is None else f"lag {service.lag:,}"
     return Text.assemble((symbol, style), f" {service.name} ", (told, "dim"))
+
+
+def _heading(text: str) -> Rule:
+    return Rule(Text(text, style="bold", no_wrap=True), align="left", style="dim")
 
 
 def _alerts(model: Model, width: int, height: int) -> RenderableType:
@@ -80,37 +93,40 @@ def _alerts(model: Model, width: int, height: int) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(ratio=1)
-    left = height - _FRAME
-    for alert in model.alerts:
-        mark, style = _mark(alert)
-        # Frame, margins, mark and clock take 16 columns.
-        lines = textwrap.wrap(alert.message, max(width - 16, 20))
+    left = height - 1
+    for alert in model.newest_alerts:
         if left <= 0:
             break
+        lines = textwrap.wrap(alert.message, max(width - _INDENT, 20), break_on_hyphens=False)
         if len(lines) > left:
-            lines = [
-                *lines[: left - 1],
-                textwrap.shorten(" ".join(lines[left - 1 :]), max(width - 16, 20), placeholder="…"),
-            ]
+            lines = [*lines[: left - 1], f"{lines[left - 1][: max(width - _INDENT, 20) - 1]}…"]
         left -= len(lines)
+        mark, style = _mark(alert)
         clock = datetime.fromtimestamp(alert.time_us / 1e6, UTC).strftime("%H:%M:%S")
-        grid.add_row(Text(mark, style=style), clock, Text("\n".join(lines), style=style if mark == "▲" else "dim"))
+        grid.add_row(Text(mark, style=style), clock, Text("\n".join(lines), style=style if alert.stands else "dim"))
+    standing = sum(alert.stands for alert in model.alerts.values())
+    title = f"Alerts: {standing} active ▲, {len(model.alerts) - standing} over ✓; newest first, UTC"
     content = grid if model.alerts else Text("None yet: the first comes within a minute.", style="dim")
-    return Panel(content, title="Alerts (▲ active, ✓ cleared; UTC)", title_align="left", border_style="dim")
+    return Group(_heading(title), content)
 
 
 def _mark(alert: AlertLine) -> tuple[str, str]:
-    return ("✓", "green") if alert.state == "cleared" else ("▲", _STYLE.get(alert.priority, "yellow"))
+    return ("▲", _STYLE.get(alert.priority, "yellow")) if alert.stands else ("✓", "green")
 
 
 def _rows(model: Model) -> list[UnitKpis]:
-    """One row per machine: its shortest period, machines in order of their names."""
+    """One row per machine: its shortest period; machines line by line, in the order in which items pass them."""
     best: dict[str, UnitKpis] = {}
     for kpis in model.kpis.values():
         held = best.get(kpis.work_unit)
         if held is None or _rank(kpis) < _rank(held):
             best[kpis.work_unit] = kpis
-    return [best[unit] for unit in sorted(best)]
+    return sorted(best.values(), key=_place)
+
+
+def _place(kpis: UnitKpis) -> tuple[int, str, int]:
+    line, _, unit = kpis.work_unit.rpartition("-")
+    return len(line), line, UNITS.index(unit) if unit in UNITS else len(UNITS)
 
 
 def _rank(kpis: UnitKpis) -> int:
@@ -120,25 +136,38 @@ def _rank(kpis: UnitKpis) -> int:
 def _kpis(model: Model, height: int) -> RenderableType:
     table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
     table.add_column("Machine", no_wrap=True, ratio=1)
-    for _, title in KPIS:
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Known", justify="right", no_wrap=True, style="dim")
+    for name, title in KPIS:
+        table.add_column(title, justify="right", no_wrap=True, style="bold" if name == "oee" else "")
+    table.add_column("Good of made", justify="right", no_wrap=True)
+    table.add_column("Known of", justify="right", no_wrap=True)
     rows = _rows(model)
-    for kpis in rows[: max(height - _FRAME - 1, 1)]:
+    for kpis in rows[: max(height - 2, 1)]:
         cells = [_percent(kpis.values.get(name)) for name, _ in KPIS]
-        table.add_row(kpis.work_unit, *cells, _percent(kpis.coverage))
-    periods = sorted({f"{kpis.period}" for kpis in rows})
-    title = f"KPIs of the present {' / '.join(periods)}" if periods else "KPIs"
+        table.add_row(kpis.work_unit, *cells, _items(kpis), _basis(kpis))
+    periods = " / ".join(sorted({kpis.period for kpis in rows}))
+    title = f"KPIs of the present {periods}, ISO 22400-2; known share of its planned time" if rows else "KPIs"
     content = table if rows else Text("None yet: the first come within a minute.", style="dim")
-    return Panel(content, title=title, title_align="left", border_style="dim")
+    return Group(_heading(title), content)
 
 
-def _percent(value: float | None) -> Text:
-    return Text("-", style="dim") if value is None else Text(f"{100 * value:.1f} %")
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _items(kpis: UnitKpis) -> str:
+    return "-" if kpis.pq is None or kpis.gq is None else f"{kpis.gq:,.0f} of {kpis.pq:,.0f}"
+
+
+def _basis(kpis: UnitKpis) -> str:
+    return "-" if kpis.pbt_s is None else f"{100 * kpis.coverage:.0f} % of {_duration(kpis.pbt_s)}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 class Teller:
-    """The view without a terminal: a line of figures every ten seconds, and every alert when it comes.
+    """The view without a terminal: every alert when it comes; every ten seconds the figures and the lowest OEE.
 
     Args:
         model: what to tell of.
@@ -151,21 +180,30 @@ class Teller:
         self._model = model
         self._say = say
         self._told_s = 0.0
-        self._alerts = 0
 
     def tell(self) -> None:
         """Say what is new since the last call."""
         model = self._model
-        new = min(model.alert_records - self._alerts, len(model.alerts))
-        for number in range(new - 1, -1, -1):
-            self._say(f"      alert: {model.alerts[number].message}")
-        self._alerts = model.alert_records
-        if model.elapsed_s - self._told_s >= self.EVERY_S:
-            self._told_s = model.elapsed_s
-            windows = "-" if model.open_windows is None else f"{model.open_windows:,}"
-            self._say(
-                f"{model.elapsed_s:5.0f} s  {model.readings_per_s:,.0f} readings/s, {windows} windows open, "
-                f"{model.windows:,} closed, {model.alert_records:,} alerts, {model.kpi_records:,} KPIs"
-            )
-            if model.silence is not None:
-                self._say(f"      {model.silence}")
+        while model.news:
+            self._say(f"      alert: {model.news.popleft()}")
+        if model.elapsed_s - self._told_s < self.EVERY_S:
+            return
+        self._told_s = model.elapsed_s
+        self._say(
+            f"{model.elapsed_s:5.0f} s  {model.readings_per_s:,.0f} readings/s, {_open(model)} windows open, "
+            f"{model.windows:,} closed, {model.alert_records:,} alert and {model.kpi_records:,} KPI records"
+        )
+        known = [kpis for kpis in _rows(model) if kpis.values.get("oee") is not None]
+        if known:
+            self._say(f"      {_lowest(known)}")
+        if model.silence is not None:
+            self._say(f"      {model.silence}")
+
+
+def _lowest(rows: list[UnitKpis]) -> str:
+    kpis = min(rows, key=lambda one: one.values["oee"] or 0.0)
+    oee, availability, effectiveness, quality = (_percent(kpis.values.get(name)) for name, _ in KPIS)
+    return (
+        f"lowest OEE of the {kpis.period}: {kpis.work_unit} {oee} = availability {availability} * effectiveness "
+        f"{effectiveness} * quality {quality}; {_items(kpis)} items good, {_basis(kpis)} known"
+    )

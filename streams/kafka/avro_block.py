@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -22,13 +23,14 @@ from streams.kafka.avro_schemas import WriterSchemas
 from streams.kafka.avro_values import Value
 from streams.kafka.avro_wire import DecodeError, Kind
 from streams.kafka.avro_writer import Writer
-from streams.kafka.block import LOG_APPEND_TIME, Block
+from streams.kafka.block import HEADER, LOG_APPEND_TIME, Block
 from streams.kafka.block_peek import peek
-from streams.kafka.block_proof import HEADERS, Ints, Run, Shape, proven
+from streams.kafka.block_proof import Ints, Run, Shape, proven
 from streams.kafka.block_rejects import SCHEMA_UNKNOWN, TOMBSTONE, TOO_LARGE, UNDECODABLE, Rejects, microseconds
 
 VALUE_LIMIT_BYTES: Final = 8 << 20
 _MAX_TIME_MS: Final = (2**63 - 1) // 1000
+Batch = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Decoded:
     """Rows of the reader's columns plus COORDINATES, in offset order; rejects (ot.reading.rejected.v1's columns).
 
     `needs`: schema ids to ask the registry for; where there are any, tell `WriterSchemas.add` and decode again.
-    `slow_blocks`: how many blocks went record by record.
+    `slow_batches`: how many record batches went record by record.
     """
 
     frame: pl.DataFrame
     rejects: pl.DataFrame
     needs: frozenset[int] = frozenset()
-    slow_blocks: int = 0
+    slow_batches: int = 0
 
 
 def decode(
@@ -63,7 +65,7 @@ def decode(
             chunk.rejects.add_block(block)
     if good:
         chunk.add(good)
-    return Decoded(chunk.frame(), chunk.rejects.frame(), frozenset(chunk.needs), chunk.slow_blocks)
+    return Decoded(chunk.frame(), chunk.rejects.frame(), frozenset(chunk.needs), chunk.slow_batches)
 
 
 class _Chunk:
@@ -72,45 +74,44 @@ class _Chunk:
     def __init__(self, first: Block, schemas: WriterSchemas, from_offset: int, value_limit: int) -> None:
         self.rejects: Final = Rejects(first.topic, first.partition)
         self.needs: set[int] = set()
-        self.slow_blocks = 0
+        self.slow_batches = 0
         self._partition, self._schemas = first.partition, schemas
         self._from_offset, self._value_limit = from_offset, value_limit
         self._frames: list[pl.DataFrame] = []
 
     def add(self, blocks: Sequence[Block]) -> None:
         """Decode blocks that have no fault."""
-        bodies = [block.body for block in blocks]
-        lengths = np.fromiter(map(len, bodies), np.int64, len(bodies))
-        headers = np.frombuffer(b"".join([block.header for block in blocks]), HEADERS)
-        groups = peek(b"".join(bodies), np.cumsum(lengths) - lengths).groups()
-        slow: list[Block] = []
-        for kind, ident, null_key, chosen in groups:
+        lengths = np.fromiter(chain.from_iterable([block.lengths for block in blocks]), np.int64)
+        raw = np.frombuffer(b"".join([block.header for block in blocks]), f"V{HEADER.size}")
+        data = b"".join([block.body for block in blocks])
+        everything = Run(raw, lengths, memoryview(data))
+        slow: list[Batch] = []
+        for kind, ident, null_key, chosen in peek(data, everything.ends - lengths).groups():
             writer = self._schemas.find(kind, ident) if kind else Writer(fault="no framing")
-            whole = len(groups) == 1
-            run = Run(blocks if whole else [blocks[i] for i in chosen], headers[chosen], lengths[chosen])
+            run = everything.pick(chosen)
             if writer is None or writer.fault or writer.fields is None:
-                slow += run.blocks
+                slow += run.batches()
                 continue
             for part in run.parts():
                 slow += self._fast(part, Shape(kind, ident, null_key, writer))
         self._slow(slow)
 
-    def _fast(self, run: Run, shape: Shape) -> list[Block]:
-        """Decode a run as one Avro block; the blocks that prove in no company are returned."""
+    def _fast(self, run: Run, shape: Shape) -> list[Batch]:
+        """Decode a run as one Avro block; the batches that prove in no company are returned."""
         counts = run.headers["count"].astype(np.int64)
-        head, bodies = avro_wire.header(shape.fields()), [block.body for block in run.blocks]
+        head = avro_wire.header(shape.fields())
         try:
-            frame = avro_wire.read(head, bodies, int(counts.sum()) if counts.min() > 0 else -1)
+            frame = avro_wire.read(head, [run.data], int(counts.sum()) if counts.min() > 0 else -1)
             fits = proven(frame, run, counts, shape, self._value_limit)
         except DecodeError:
             fits, frame = False, pl.DataFrame()
         if fits:
             self._frames.append(self._rows(frame, run, counts, shape.writer))
             return []
-        if len(run.blocks) == 1:
-            return list(run.blocks)
-        middle = len(run.blocks) // 2
-        return self._fast(run.part(0, middle), shape) + self._fast(run.part(middle, len(run.blocks)), shape)
+        if len(counts) == 1:
+            return run.batches()
+        middle = len(counts) // 2
+        return self._fast(run.part(0, middle), shape) + self._fast(run.part(middle, len(counts)), shape)
 
     def _rows(self, frame: pl.DataFrame, run: Run, counts: Ints, writer: Writer) -> pl.DataFrame:
         """The reader's columns and coordinates of a proven frame, from `from_offset` on."""
@@ -126,12 +127,12 @@ class _Chunk:
         ).with_columns(*writer.times)
         return rows.filter(pl.col("_offset") >= self._from_offset) if offsets[0] < self._from_offset else rows
 
-    def _slow(self, blocks: Sequence[Block]) -> None:
+    def _slow(self, batches: Sequence[Batch]) -> None:
         """Record by record: group the values by schema, decode each group, reject the rest with its reason."""
-        self.slow_blocks += len(blocks)
+        self.slow_batches += len(batches)
         groups: dict[tuple[Kind, int], list[Value]] = defaultdict(list)
-        for block in blocks:
-            found, damaged = block_records.records(block)
+        for header, body in batches:
+            found, damaged = block_records.records(header, body)
             for offset, time_ms, detail, payload in damaged:
                 if offset >= self._from_offset:
                     self.rejects.add(UNDECODABLE, detail, offset, microseconds(time_ms), payload)

@@ -95,7 +95,7 @@ def header(fields: Iterable[Mapping[str, Any]]) -> bytes:
     return _header(json.dumps(list(fields), separators=(",", ":")))
 
 
-def read(head: bytes, bodies: Sequence[bytes], rows: int) -> pl.DataFrame:
+def read(head: bytes, bodies: Sequence[bytes | memoryview], rows: int) -> pl.DataFrame:
     """The `rows` records that `bodies` hold one after another. Raises DecodeError, whatever the bytes are."""
     size = sum(map(len, bodies))
     if not 0 < rows <= size:

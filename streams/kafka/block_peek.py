@@ -42,12 +42,12 @@ class Shapes:
 
 def peek(joined: bytes, starts: Positions) -> Shapes:
     """Shapes of the blocks whose first records begin at `starts` (at least one)."""
-    data = np.frombuffer(joined + bytes(_FRAMING_BYTES), np.uint8)
+    data = np.frombuffer(joined if len(joined) >= _FRAMING_BYTES else joined.ljust(_FRAMING_BYTES, b"\0"), np.uint8)
     position = starts
     for _ in range(4):  # length, attributes, time delta, offset delta
         _, position = _varint(data, position)
     key, position = _varint(data, position)
-    position = _within(data, position + np.clip(key, 0, len(data)))
+    position = position + np.maximum(np.minimum(key, len(data)), 0)
     value, position = _varint(data, position)
     lead = data[_within(data, position)[:, None] + np.arange(_FRAMING_BYTES)]
     single = (lead[:, 0] == 0xC3) & (lead[:, 1] == 0x01) & (value >= _FRAMING_BYTES)
@@ -61,12 +61,14 @@ def peek(joined: bytes, starts: Positions) -> Shapes:
 
 def _varint(data: npt.NDArray[np.uint8], position: Positions) -> tuple[npt.NDArray[np.int64], Positions]:
     """One zigzag varint per position; where the data is damaged, any value."""
-    byte = data[_within(data, position)].astype(np.uint64)
-    result, position = byte & np.uint64(0x7F), position + 1
-    shift, more = 7, byte >= 0x80
+    byte = data[_within(data, position)]
+    position, more = position + 1, byte >= 0x80
+    if not more.any():
+        return (byte >> 1).astype(np.int64) ^ -(byte & 1).astype(np.int64), position
+    result, shift = (byte & 0x7F).astype(np.uint64), 7
     while shift < 64 and more.any():
-        byte = np.where(more, data[_within(data, position)], 0).astype(np.uint64)
-        result |= (byte & np.uint64(0x7F)) << np.uint64(shift)
+        byte = np.where(more, data[_within(data, position)], 0)
+        result |= (byte & 0x7F).astype(np.uint64) << np.uint64(shift)
         position, more = position + more, byte >= 0x80
         shift += 7
     return _unzigzag(result), position
@@ -77,4 +79,5 @@ def _unzigzag(value: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
 
 
 def _within(data: npt.NDArray[np.uint8], position: Positions) -> Positions:
-    return np.clip(position, 0, len(data) - _FRAMING_BYTES)
+    """Positions that can be read: what lies beyond is damaged, and the proof will tell."""
+    return np.minimum(position, len(data) - _FRAMING_BYTES)

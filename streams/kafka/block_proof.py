@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ import polars as pl
 from streams.kafka import avro_sizes, avro_wire
 from streams.kafka.avro_wire import Kind
 from streams.kafka.avro_writer import Writer
-from streams.kafka.block import Block
 
 _RUN_BYTES: Final = 2 << 20  # longer runs leave the cache and are slower per row
 HEADERS: Final = np.dtype({
@@ -32,21 +32,45 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Run:
-    """Blocks of one shape, and the same as arrays: batch headers, body lengths."""
+    """Record batches of one shape: headers (61 bytes each), lengths of their bodies, and the bodies joined."""
 
-    blocks: Sequence[Block]
-    headers: npt.NDArray[Any]
+    raw: npt.NDArray[np.void]
     lengths: Ints
+    data: memoryview
+
+    @cached_property
+    def headers(self) -> npt.NDArray[Any]:
+        """The header fields that decoding needs, as columns."""
+        return self.raw.view(HEADERS)
+
+    @cached_property
+    def ends(self) -> Ints:
+        """Where each body ends in `data`."""
+        return np.cumsum(self.lengths)
 
     def part(self, begin: int, end: int) -> Run:
-        """The blocks `begin` to `end`."""
-        return Run(self.blocks[begin:end], self.headers[begin:end], self.lengths[begin:end])
+        """The batches `begin` to `end` (at least one)."""
+        first = int(self.ends[begin] - self.lengths[begin])
+        return Run(self.raw[begin:end], self.lengths[begin:end], self.data[first : int(self.ends[end - 1])])
+
+    def pick(self, chosen: Ints) -> Run:
+        """The batches with these indices."""
+        if len(chosen) == len(self.lengths):
+            return self
+        bounds = zip((self.ends - self.lengths)[chosen].tolist(), self.ends[chosen].tolist(), strict=True)
+        data = memoryview(b"".join([self.data[begin:end] for begin, end in bounds]))
+        return Run(self.raw[chosen], self.lengths[chosen], data)
 
     def parts(self) -> list[Run]:
-        """Cut where `_RUN_BYTES` are full; at least one block each."""
-        number = np.cumsum(self.lengths) // _RUN_BYTES
-        edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(self.lengths)]
+        """Cut where `_RUN_BYTES` are full; at least one batch each."""
+        edges = [0, *(np.flatnonzero(np.diff(self.ends // _RUN_BYTES)) + 1).tolist(), len(self.lengths)]
         return [self.part(begin, end) for begin, end in pairwise(edges)]
+
+    def batches(self) -> list[tuple[bytes, bytes]]:
+        """(header, body) of each."""
+        bounds = zip(self.ends - self.lengths, self.ends, strict=True)
+        bodies = [bytes(self.data[begin:end]) for begin, end in bounds]
+        return [(header.tobytes(), body) for header, body in zip(self.raw, bodies, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +121,7 @@ def proven(frame: pl.DataFrame, run: Run, counts: Ints, shape: Shape, value_limi
     if not np.array_equal(record, numbers["_len"]):
         return False
     ends = np.cumsum(counts)
-    if not np.array_equal(np.cumsum(record + avro_sizes.varint(record))[ends - 1], np.cumsum(run.lengths)):
+    if not np.array_equal(np.cumsum(record + avro_sizes.varint(record))[ends - 1], run.ends):
         return False
     return _rising(numbers["_offd"], ends - counts, ends, run.headers["last"])
 

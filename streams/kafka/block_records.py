@@ -1,4 +1,4 @@
-"""Record by record: the slow path of a block. Enters: a `Block`. Leaves: its records, and what is damaged in it.
+"""Record by record: the slow path. Enters: a record batch. Leaves: its records, and what is damaged.
 
 First by aiokafka's own iterator, which is what every other consumer of the topic sees; where that gives up, by a walk
 that trusts a record's length prefix and nothing else, so that one malformed record does not take its neighbours along.
@@ -12,7 +12,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from streams.kafka import avro_wire
-from streams.kafka.block import ATTRIBUTES_OFFSET, HEADER, LOG_APPEND_TIME, Block
+from streams.kafka.block import ATTRIBUTES_OFFSET, HEADER, LOG_APPEND_TIME
 
 _CODEC_MASK = 0x07
 
@@ -26,7 +26,7 @@ class Record(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """A part of a block that is no record: the offset it would have had, what is wrong, its first bytes."""
+    """A part of a batch that is no record: the offset it would have had, what is wrong, its first bytes."""
 
     offset: int
     time_ms: int
@@ -34,40 +34,39 @@ class Damage(NamedTuple):
     payload: bytes
 
 
-def records(block: Block) -> tuple[list[Record], list[Damage]]:
-    """All records of a block in offset order, and the damage between them. Never raises."""
+def records(header: bytes, body: bytes) -> tuple[list[Record], list[Damage]]:
+    """All records of a batch in offset order, and the damage between them. Never raises on data."""
     try:
-        found = [Record(item.offset, item.timestamp, item.value) for item in _batch(block)]
+        found = [Record(item.offset, item.timestamp, item.value) for item in _batch(header, body)]
         damaged: list[Damage] = []
     except (CorruptRecordException, UnicodeDecodeError, OverflowError):
-        found, damaged = _walk(block)
+        found, damaged = _walk(header, body)
+    base, last = HEADER.unpack(header)[0], HEADER.unpack(header)[6]
     kept: list[Record] = []
-    expected = block.base_offset
+    expected = base
     for record in found:
-        if expected <= record.offset < block.next:
+        if expected <= record.offset <= base + last:
             kept.append(record)
             expected = record.offset + 1
         else:
-            detail = f"offset {record.offset} where {expected} to {block.offset} are possible"
-            damaged.append(Damage(min(expected, block.offset), record.time_ms, detail, record.value or b""))
+            detail = f"offset {record.offset} where {expected} to {base + last} are possible"
+            damaged.append(Damage(min(expected, base + last), record.time_ms, detail, record.value or b""))
     return kept, damaged
 
 
-def _batch(block: Block) -> DefaultRecordBatch:
-    """The iterator of aiokafka over the block, made whole again without compression."""
-    header = bytearray(block.header)
-    header[ATTRIBUTES_OFFSET + 1] &= ~_CODEC_MASK
-    return DefaultRecordBatch(bytes(header) + block.body)
+def _batch(header: bytes, body: bytes) -> DefaultRecordBatch:
+    """The iterator of aiokafka over the batch, made whole again without compression."""
+    plain = bytearray(header)
+    plain[ATTRIBUTES_OFFSET + 1] &= ~_CODEC_MASK
+    return DefaultRecordBatch(bytes(plain) + body)
 
 
-def _walk(block: Block) -> tuple[list[Record], list[Damage]]:
+def _walk(header: bytes, body: bytes) -> tuple[list[Record], list[Damage]]:
     found: list[Record] = []
     damaged: list[Damage] = []
-    body, position, offset = block.body, 0, block.base_offset
-    first, latest = HEADER.unpack(block.header)[7:9]
-    appended = bool(block.header[ATTRIBUTES_OFFSET + 1] & LOG_APPEND_TIME)
-    time = latest if appended else first
-    for _ in range(min(max(block.count, 0), len(body))):
+    base, _, _, _, _, attributes, last, first_time, latest, _, _, _, count = HEADER.unpack(header)
+    position, offset, time = 0, base, latest if attributes & LOG_APPEND_TIME else first_time
+    for _ in range(min(max(count, 0), len(body))):
         start = position
         try:
             position, end = _extent(body, position)
@@ -76,15 +75,15 @@ def _walk(block: Block) -> tuple[list[Record], list[Damage]]:
             return found, damaged
         try:
             delta, offset_delta, value = _fields(body[position:end])
-            offset = block.base_offset + offset_delta
-            found.append(Record(offset, time if appended else first + delta, value))
+            offset = base + offset_delta
+            found.append(Record(offset, time if attributes & LOG_APPEND_TIME else first_time + delta, value))
         except ValueError as error:
             damaged.append(Damage(offset, time, str(error), body[start:end]))
         position, offset = end, offset + 1
     if position < len(body):
-        damaged.append(Damage(min(offset, block.offset), time, "bytes after the last record", body[position:]))
-    elif block.count > len(found) + len(damaged):
-        damaged.append(Damage(min(offset, block.offset), time, f"{block.count} records announced", b""))
+        damaged.append(Damage(min(offset, base + last), time, "bytes after the last record", body[position:]))
+    elif count > len(found) + len(damaged):
+        damaged.append(Damage(min(offset, base + last), time, f"{count} records announced", b""))
     return found, damaged
 
 

@@ -34,7 +34,7 @@ def unpack(decoded: Decoded, topic: str) -> Decoded:
             pl.DataFrame(schema=pl.Schema({**READING, **COORDINATES})),
             decoded.rejects,
             decoded.needs,
-            decoded.slow_blocks,
+            decoded.slow_batches,
         )
     lengths = _lengths(records)
     reason, faults = UNEQUAL_LENGTHS, _unequal(lengths)
@@ -42,13 +42,13 @@ def unpack(decoded: Decoded, topic: str) -> Decoded:
         items = _items(records, lengths)
         reason, faults = UNDECODABLE, _unusable(items, lengths)
         if not faults:
-            return Decoded(_flat(records, items, lengths), decoded.rejects, decoded.needs, decoded.slow_blocks)
+            return Decoded(_flat(records, items, lengths), decoded.rejects, decoded.needs, decoded.slow_batches)
     rejects = Rejects(topic, int(records["_partition"][0]))
     for row, detail in sorted(faults.items()):
         rejects.add(reason, detail, int(records["_offset"][row]), int(records["_time"][row]))
     refused = pl.concat([decoded.rejects, rejects.frame()]).sort("offset", maintain_order=True)
     sound = records.filter(~pl.Series(np.isin(np.arange(records.height), list(faults))))
-    return unpack(Decoded(sound, refused, decoded.needs, decoded.slow_blocks), topic)
+    return unpack(Decoded(sound, refused, decoded.needs, decoded.slow_batches), topic)
 
 
 def _lengths(records: pl.DataFrame) -> dict[str, Ints]:

@@ -54,6 +54,7 @@ class Committer:
         self._sequence = time.time_ns() // 1_000_000
         self._flight: asyncio.Task[None] | None = None
         self._waiting: asyncio.TimerHandle | None = None
+        self._truncating: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -142,7 +143,8 @@ class Committer:
         self.committed_at = time.monotonic()
         self._shell.metrics.committed(self.committed_at - began, outbox.ingest_us, size)
         if whole:
-            await self._truncate(first)
+            # Beside the next commits: nothing waits for it.
+            self._truncating = asyncio.ensure_future(self._truncate(first))
         self._flight = None
         self.schedule()
 

@@ -16,6 +16,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_MS = 500
+DELETE_TIMEOUT_S = 20.0
 
 
 class DataLoss(RuntimeError):
@@ -79,9 +80,10 @@ async def delete_before(settings: Settings, state: TopicPartition, offset: int) 
     """DeleteRecords: everything in the state partition before `offset` is covered by a snapshot."""
     from confluent_kafka import TopicPartition as Boundary
 
-    futures = admin(settings).delete_records([Boundary(state.topic, state.partition, offset)])
-    for future in futures.values():
-        await asyncio.wrap_future(future)
+    client = admin(settings)  # held until the answer is there: with the client its requests end
+    async with asyncio.timeout(DELETE_TIMEOUT_S):
+        for future in client.delete_records([Boundary(state.topic, state.partition, offset)]).values():
+            await asyncio.wrap_future(future)
 
 
 __all__ = ["DataLoss", "StateFault", "check_positions", "delete_before", "restore"]

@@ -30,6 +30,7 @@ from streams.topology import Topic
 log = logging.getLogger(__name__)
 
 SEEK_LIMIT_S: Final = 5.0
+CLOSE_LIMIT_S: Final = 15.0
 
 
 class Status(enum.Enum):
@@ -115,12 +116,18 @@ class Task:
         self.shell.metrics.restoring(self.partition, done, total)
 
     async def close(self) -> None:
-        """Finish the running transaction and commit what is left; then close the producer."""
-        async with self._lock:
-            if self.status is Status.OPEN and self._committer is not None:
-                await self._committer.settle()
-            if self.status in (Status.OPEN, Status.OPENING):
-                self.status = Status.CLOSED
+        """Finish the running transaction and commit what is left; then close the producer.
+
+        Bounded: a rebalance waits for it, and the next owner fences what is left open.
+        """
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S), self._lock:
+                if self.status is Status.OPEN and self._committer is not None:
+                    await self._committer.settle()
+        except TimeoutError:
+            log.warning("task not closed in time, given up", extra={"task": self.name})
+        if self.status in (Status.OPEN, Status.OPENING):
+            self.status = Status.CLOSED
         self.shell.consumer.close_partitions(self.tps)
         if self._committer is not None:
             await self._committer.close()

@@ -131,6 +131,7 @@ def reset_state(settings: Settings, service: str) -> None:
 
     name = settings.topic_prefix + topology.state_topic(service)
     count = partitions(settings, [name])[name]
-    futures = admin(settings).delete_records([TopicPartition(name, number, OFFSET_END) for number in range(count)])
-    for future in futures.values():
+    client = admin(settings)  # held until the answers are there: with the client its requests end
+    places = [TopicPartition(name, number, OFFSET_END) for number in range(count)]
+    for future in client.delete_records(places).values():
         future.result(TIMEOUT_S)

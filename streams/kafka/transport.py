@@ -19,6 +19,8 @@ from faust.types import TP
 from streams.kafka.chunks import Polled
 
 FETCH_MAX_WAIT_MS = 500
+SEEK_TIMEOUT_S = 10.0
+IDLE_POLL_S = 0.05
 
 
 class NoOffsets(MutableMapping[TP, Any]):
@@ -71,8 +73,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> Any:
         """Poll the partitions that tasks have opened; each result carries its span, also where it is empty."""
         ready = (active_partitions or set()) & self.consumer.open_partitions  # type: ignore[attr-defined]
-        if not ready:
-            await asyncio.sleep(min(timeout or 0.05, 0.05))
+        # While partitions are being reassigned aiokafka's poll would wait for the end of it, and hold a worker of
+        # Faust's method queue as long.
+        if not ready or consumer._subscription.reassignment_in_progress:
+            await asyncio.sleep(min(timeout or IDLE_POLL_S, IDLE_POLL_S))
             return {}
         assignment = _assignment(consumer)
         before, known = _positions(assignment, ready), _known(assignment, ready)
@@ -96,8 +100,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return out
 
     async def seek_to(self, offsets: dict[TP, int]) -> None:
-        """Move fetch positions, in the consumer's own thread."""
-        await self.call_thread(self._seek_to, offsets)
+        """Move fetch positions, in the consumer's own thread.
+
+        Not through Faust's method queue: its few workers may all sit in fetches that wait for the next assignment,
+        while the assignment waits for a task that waits for its seek.
+        """
+        future = asyncio.run_coroutine_threadsafe(self._seek_to(offsets), self.thread_loop)
+        async with asyncio.timeout(SEEK_TIMEOUT_S):
+            await asyncio.wrap_future(future)
 
     async def _seek_to(self, offsets: dict[TP, int]) -> None:
         consumer = self._ensure_consumer()

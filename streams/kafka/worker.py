@@ -82,6 +82,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, _say_what_waits)
         try:
             await self.health.start(self.settings.http_host, self.settings.http_port)
         except OSError as why:
@@ -217,6 +218,12 @@ class Worker:
 
 
 RESTART = 75
+
+
+def _say_what_waits() -> None:
+    """SIGUSR1: where every coroutine stands, on stderr; for reports of workers that hang."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
 
 
 async def _crashed(app: faust.App) -> None:

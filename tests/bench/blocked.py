@@ -31,14 +31,23 @@ class Door:
     def __enter__(self) -> Self:
         self._thread.start()
         server = asyncio.start_server(self._serve, HOST, self._port)
-        asyncio.run_coroutine_threadsafe(server, self._loop).result(10)
+        self._server = asyncio.run_coroutine_threadsafe(server, self._loop).result(10)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     def shut(self) -> None:
         """Hold every Produce request from now on."""
@@ -58,12 +67,14 @@ class Door:
         ways = [
             asyncio.ensure_future(way) for way in (self._requests(client, requests), self._answers(broker, answers))
         ]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        for writer in (requests, answers):
-            writer.close()
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for writer in (requests, answers):
+                writer.close()
 
     async def _requests(self, client: asyncio.StreamReader, broker: asyncio.StreamWriter) -> None:
         while True:

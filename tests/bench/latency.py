@@ -96,8 +96,8 @@ class Probe:
         self._contract = schema(f"10-raw/{RAW_READING.name}.avsc")
         self._raw: Any = fastavro.parse_schema(self._contract)
         self._alert: Any = fastavro.parse_schema(schema(ALERT.schema_path))
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "acks": 1})
-        settings = {"bootstrap.servers": bootstrap, "group.id": "probe", "enable.auto.commit": False}
+        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "acks": 1, "log_level": 0})
+        settings = {"bootstrap.servers": bootstrap, "group.id": "probe", "enable.auto.commit": False, "log_level": 0}
         self._consumer = Consumer({**settings, "isolation.level": "read_committed", "fetch.wait.max.ms": 100})
         self._consumer.assign([TopicPartition(PREFIX + ALERT.name, number, 0) for number in range(PARTITIONS)])
         self._appended = 0.0

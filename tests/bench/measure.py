@@ -37,7 +37,7 @@ from tests.bench.verify import Stage, difference
 from tests.bench.watch import Cpu, Start, read_windows
 
 LOGS: Final = ROOT / "build" / "bench-logs"
-SHORTEST_S: Final = 0.2  # less is a few commits, and no rate
+SHORTEST_S: Final = 0.5  # less is a few chunks and commits, and no rate
 FIRST_PART: Final = 0.05
 DICTIONARY_COLUMNS: Final = (
     *("source_id", "address", "signal_id", "work_center", "factor", "offset", "instrument_low", "instrument_high"),

@@ -97,10 +97,9 @@ def table(result: Mapping[str, Any]) -> str:
             f"{OURS} {one['stage']}/{one['shape']} against {one['against']}: {one['rate_ratio']}x "
             f"(at least {one['rate_expected']}x){cpu}: {'met' if one['met'] else 'NOT MET'}"
         )
-    for one in result.get("latency", ()):
-        lines.append(
-            f"latency, {one['load']} ({one['sent_per_s']:,}/s): p50 {one['p50_ms']} ms, p99 {one['p99_ms']} ms"
-        )
+    for load in result.get("latency", ()):
+        times = f"p50 {load['p50_ms']} ms, p99 {load['p99_ms']} ms"
+        lines += [f"latency, {load['load']} ({load['sent_per_s']:,} readings/s): {times}"]
     if memory := result.get("memory"):
         lines.append(f"memory of {memory['service']} behind a blocked downstream: {memory['rss_mib_blocked']} MiB")
     return "\n".join(lines)

@@ -70,7 +70,7 @@ async def test_stop_ends_a_process_that_waits_for_a_broker(tmp_path: Path) -> No
 async def test_the_state_of_a_service_is_what_its_health_page_says() -> None:
     """Not listening and not ready are `starting`; ready has the lag and the open windows, summed over partitions."""
     against = ["context is being loaded"]
-    metrics = Metrics("window")
+    metrics = Metrics()
     health = Health(metrics, lambda: against, list)
     port = free_port()
     assert await asyncio.to_thread(look, "window", port) == ServiceLine("window", "starting")

@@ -20,14 +20,16 @@ SENTENCE = (
 UNITS = [f"line-{line}-{unit}" for line in (1, 2) for unit in ("filler", "capper", "labeller", "packer")]
 
 
-def alert(number: int, state: str = "active", message: str = SENTENCE) -> dict[str, Any]:
+def alert(number: int, state: str = "active", message: str = SENTENCE, alert_id: str = "") -> dict[str, Any]:
     """The fields of an ops.alert.v1 record that the view reads."""
-    return {"event_time": ALERT_US + number * 1_000_000, "state": state, "priority": "high", "message": message}
+    event = {"event_time": ALERT_US + number * 1_000_000, "state": state, "priority": "high", "message": message}
+    return {"alert_id": alert_id or str(number), **event}
 
 
 def kpi(unit: str, name: str, value: float | None, period_id: str = "14:00", period: str = "hour") -> dict[str, Any]:
     """The fields of an ops.kpi.v1 record that the view reads."""
-    return {"work_unit": unit, "kpi": name, "value": value, "period": period, "period_id": period_id, "coverage": 0.5}
+    basis = {"coverage": 0.5, "pbt_s": 84.0, "pq": 1_418.0, "gq": 1_412.0}
+    return {"work_unit": unit, "kpi": name, "value": value, "period": period, "period_id": period_id, **basis}
 
 
 def running() -> Model:
@@ -41,8 +43,9 @@ def running() -> Model:
     for number in range(12):
         model.observe("ot.window.v1", {"window_id": str(number)}, 111.0)
     model.observe("ops.alert.v1", alert(0), 108.25)
-    model.observe("ops.alert.v1", alert(20, message="Filler of line 1 is in fault."), 128.0)
-    model.observe("ops.alert.v1", alert(40, "cleared", "Filler of line 1 runs again."), 148.0)
+    model.observe("ops.alert.v1", alert(20, message="Filler of line 1 is in fault.", alert_id="fault"), 128.0)
+    model.observe("ops.alert.v1", alert(30, message="Capper of line 1 is starved.", alert_id="starved"), 138.0)
+    model.observe("ops.alert.v1", alert(40, "cleared", "Capper of line 1 runs again.", "starved"), 148.0)
     for unit in UNITS:
         for name, value in (("availability", 0.75), ("effectiveness", 0.9), ("quality_ratio", 0.996), ("oee", 0.672)):
             model.observe("ops.kpi.v1", kpi(unit, name, value), 130.0)
@@ -66,33 +69,47 @@ def test_the_view_fills_the_terminal_and_no_more(width: int, height: int) -> Non
         assert max(len(line) for line in lines) <= width
 
 
-def test_80_by_24_has_services_figures_alerts_newest_first_and_all_kpis() -> None:
-    """A plain terminal shows it all: whole alert sentences, newest first, and a row of KPIs per machine."""
+def test_80_by_24_has_services_figures_alerts_and_all_kpis() -> None:
+    """A plain terminal shows it all: whole alert sentences, and per machine KPIs with what they rest on."""
     lines = text(running(), 80, 24)
-    assert "127.0.0.1:29123 · 01:00" in lines[0]
-    assert [word for word in lines[1].split() if word in {"validate", "window", "alert", "kpi", "plant"}] == [
-        "validate",
-        "window",
-        "alert",
-        "kpi",
-        "plant",
-    ]
+    assert "01:00" in lines[0]
+    assert "127.0.0.1:29123" in lines[0]
+    names = {"validate", "window", "alert", "kpi", "plant"}
+    assert [word for word in lines[1].split() if word in names] == ["validate", "window", "alert", "kpi", "plant"]
     assert "lag 3" in lines[1]
-    assert lines[2].split("  ")[0] == "280 readings/s (16,800)"
-    assert "118 open windows (12 closed)" in lines[2]
-    joined = " ".join(" ".join(line.strip("│ ").split()) for line in lines)
-    shown = [joined.index(sentence) for sentence in ("line 1 runs again.", "line 1 is in fault.", SENTENCE)]
-    assert shown == sorted(shown)
+    assert lines[2] == "280 readings/s · 118 open windows, 12 closed · 4 alert and 32 KPI records"
+    assert SENTENCE in " ".join(" ".join(line.split()) for line in lines)
     for unit in UNITS:
         row = next(line for line in lines if unit in line)
-        assert row.strip("│ ").split() == [unit, "67.2", "%", "75.0", "%", "90.0", "%", "99.6", "%", "50.0", "%"]
+        ratios = "67.2 % 75.0 % 90.0 % 99.6 %"
+        assert " ".join(row.split()) == f"{unit} {ratios} 1,412 of 1,418 50 % of 84 s"
 
 
-def test_a_wide_terminal_has_alerts_and_kpis_side_by_side() -> None:
-    """From 130 columns on both stand in the same lines, and the machines' names are whole."""
-    lines = text(running(), 130, 30)
-    assert any("Alerts" in line and "KPIs" in line for line in lines)
-    assert all(any(unit in line for line in lines) for unit in UNITS)
+def test_machines_stand_in_the_order_in_which_items_pass_them() -> None:
+    """Line by line, filler before capper before labeller before packer; line 10 comes after line 2."""
+    model = running()
+    model.observe("ops.kpi.v1", kpi("line-10-filler", "oee", 0.5), 160.0)
+    lines = text(model, 80, 30)
+    shown = [line.split()[0] for line in lines if line.startswith("line-")]
+    assert shown == [*UNITS, "line-10-filler"]
+
+
+def test_alerts_that_stand_come_first_and_an_alert_is_shown_once() -> None:
+    """The newest one that stands is on top; of one that is over only its end is told, below."""
+    lines = text(running(), 80, 24)
+    joined = " ".join(" ".join(line.split()) for line in lines)
+    shown = [joined.index(told) for told in ("2 active ▲, 1 over ✓", "is in fault.", SENTENCE, "Capper of line 1 runs")]
+    assert shown == sorted(shown)
+    assert "is starved" not in joined
+
+
+def test_alerts_that_are_over_are_forgotten_after_fifty_and_those_that_stand_are_not() -> None:
+    """A long demo keeps what stands, and the newest fifty of the rest."""
+    model = Model()
+    model.observe("ops.alert.v1", alert(0, alert_id="stands"), 0.0)
+    for number in range(1, 80):
+        model.observe("ops.alert.v1", alert(number, "cleared"), float(number))
+    assert set(model.alerts) == {"stands", *(str(number) for number in range(30, 80))}
 
 
 def test_an_alert_that_does_not_fit_is_cut_and_says_so() -> None:
@@ -120,7 +137,7 @@ def test_the_newest_period_of_a_machine_replaces_the_last_and_unknown_values_are
     model.observe("ops.kpi.v1", kpi("line-1-capper", "oee", 0.1, "late", "shift"), 161.0)
     lines = text(model, 80, 24)
     filler = next(line for line in lines if "line-1-filler" in line)
-    assert filler.strip("│ ").split() == ["line-1-filler", "-", "-", "-", "-", "50.0", "%"]
+    assert filler.split() == ["line-1-filler", "-", "-", "-", "-", *"1,412 of 1,418 50 % of 84 s".split()]
     capper = next(line for line in lines if "line-1-capper" in line)
     assert "67.2 %" in capper
 
@@ -129,7 +146,7 @@ def test_first_times_count_from_the_start_of_the_plant() -> None:
     """The JSON line has the seconds from the start to the first alert and the first KPI, and the counts."""
     assert running().summary() == {
         "readings": 16_800,
-        "alerts": 3,
+        "alerts": 4,
         "kpis": 32,
         "first_alert_s": 8.2,
         "first_kpi_s": 30.0,
@@ -160,13 +177,17 @@ def test_a_service_that_is_not_ready_is_seen() -> None:
 
 
 def test_without_a_terminal_each_alert_and_the_figures_of_every_ten_seconds_are_told_once() -> None:
-    """Plain lines for logs: an alert when it comes, figures no more often than every ten seconds."""
+    """Plain lines for logs: an alert when it comes; figures and the lowest OEE no more often than every ten seconds."""
     model = Model(began_s=0.0)
     said: list[str] = []
     teller = Teller(model, said.append)
     for tenth in range(250):
         if tenth == 83:
             model.observe("ops.alert.v1", alert(0), tenth / 10)
+        if tenth == 120:
+            for name, value in (("availability", 0.75), ("effectiveness", 0.9), ("quality_ratio", 0.99), ("oee", 0.67)):
+                model.observe("ops.kpi.v1", kpi("line-1-capper", name, value), tenth / 10)
+            model.observe("ops.kpi.v1", kpi("line-1-filler", "oee", 0.7), tenth / 10)
         model.observe("ot.reading.v1", {"event_time": list(range(30))}, tenth / 10)
         model.tick(tenth / 10)
         teller.tell()
@@ -175,4 +196,9 @@ def test_without_a_terminal_each_alert_and_the_figures_of_every_ten_seconds_are_
     assert [line.split()[0] for line in figures] == ["10", "20"]
     assert all("300 readings/s" in line for line in figures)
     assert said.index(f"      alert: {SENTENCE}") < said.index(figures[0])
+    told = [line.strip() for line in said if "OEE" in line]
+    assert told == [
+        "lowest OEE of the hour: line-1-capper 67.0 % = availability 75.0 % * effectiveness 90.0 % * quality 99.0 %; "
+        "1,412 of 1,418 items good, 50 % of 84 s known"
+    ]
     assert all(before != after for before, after in itertools.pairwise(said))

@@ -46,30 +46,26 @@ def _ended(code: int, text: str) -> Ended:
 class Refused:
     """Workers that cannot start, all at once; `of` waits for the end of one."""
 
-    def __init__(self) -> None:
-        self._running: dict[str, subprocess.Popen[str]] = {}
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, target: Deployment, service: str = "validate", **settings: object) -> None:
         own = {f"PLANTWEAVE_{key.upper()}": str(value) for key, value in settings.items()}
-        self._running[name] = subprocess.Popen(
-            [sys.executable, "-m", "streams", "worker", service],
-            env={**target.env, **own},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        command = [sys.executable, "-m", "streams", "worker", service]
+        with (self._folder / f"{name}.log").open("wb") as out:
+            self._running[name] = subprocess.Popen(
+                command, env={**target.env, **own}, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            )
 
     def of(self, name: str) -> Ended:
-        process = self._running[name]
-        text, _ = process.communicate(timeout=90)
-        return _ended(process.returncode, text)
+        code = self._running[name].wait(90)
+        return _ended(code, (self._folder / f"{name}.log").read_text("utf-8"))
 
     def kill(self) -> None:
         for process in self._running.values():
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+            process.kill()
+            process.wait()
 
 
 def _fresh(bootstrap: str, folder: Path) -> Deployment:
@@ -102,7 +98,8 @@ def _foreign(bootstrap: str, folder: Path) -> Deployment:
 @pytest.fixture(scope="module")
 def refused(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refused]:
     """One worker for each reason not to start."""
-    folder, found = tmp_path_factory.mktemp("refused"), Refused()
+    folder = tmp_path_factory.mktemp("refused")
+    found = Refused(folder)
     fresh = _fresh(bootstrap, folder)
     rules = folder / "rules"
     rules.mkdir()

@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import fastavro
+import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
-from streams.kafka import avro_wire, blocks, contracts
+from streams.kafka import avro_wire, block_fetch, blocks, contracts
 from streams.kafka.avro_wire import Kind
 from streams.kafka.block import Block
 
 TOPIC = "blocks"
 T0_MS = 1_700_000_000_000
 # aiokafka's own class, also where `install` has replaced the name in its module.
-OWN_PATH: Any = blocks.BlockRecords.__mro__[1]
+OWN_PATH: Any = block_fetch.BlockRecords.__mro__[1]
 COMMITTED, UNCOMMITTED = 1, 0
 
 
@@ -79,11 +80,13 @@ class Fetched(NamedTuple):
 
 
 def fetch(
-    data: bytes, offset: int = 0, *, aborted: Sequence[tuple[int, int]] = (), isolation: int = COMMITTED
+    data: bytes, offset: int = 0, *, aborted: Sequence[tuple[int, int]] = (), isolation: int = COMMITTED, join: int = 0
 ) -> Fetched:
-    """The blocks of fetched bytes."""
+    """The blocks of fetched bytes: one for each batch, or for as many as `join` bytes hold."""
     blocks.install({TOPIC})
-    return _drain(fetcher.PartitionRecords, fetcher.MemoryRecords(data), offset, aborted, isolation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block_fetch, "JOIN_BYTES", join)
+        return _drain(fetcher.PartitionRecords, fetcher.MemoryRecords(data), offset, aborted, isolation)
 
 
 def fetch_records(
@@ -98,9 +101,9 @@ def _drain(kind: Any, records: Any, offset: int, aborted: Sequence[tuple[int, in
     return Fetched(list(source), source.next_fetch_offset)
 
 
-def fetch_blocks(*batches: bytes) -> list[Block]:
+def fetch_blocks(*batches: bytes, join: int = block_fetch.JOIN_BYTES) -> list[Block]:
     """The blocks of batches that follow each other."""
-    return fetch(b"".join(batches)).items
+    return fetch(b"".join(batches), join=join).items
 
 
 def body(contract: contracts.Contract, row: dict[str, Any]) -> bytes:

@@ -22,7 +22,7 @@ def test_blocks_decode_at_once(key: bytes | None, codec: int) -> None:
         parts.append(batch(items(*range(base, base + size), key=key), base, codec))
         base += size
     decoded = decode(*parts)
-    assert decoded.slow_blocks == 0
+    assert decoded.slow_batches == 0
     assert not decoded.rejects.height
     assert places(decoded) == [(offset, offset) for offset in range(10, 10 + sum(sizes))]
     first = decoded.frame.row(2, named=True)
@@ -40,7 +40,7 @@ def test_append_time_is_the_time_of_the_batch() -> None:
 def test_compacted_batches_keep_their_offsets() -> None:
     """Offsets with holes are those of the records, and the block still decodes at once."""
     decoded = decode(batch([Item(value(2), delta=2), Item(value(7), delta=7)], 100, last=9))
-    assert (decoded.frame["_offset"].to_list(), decoded.slow_blocks) == ([102, 107], 0)
+    assert (decoded.frame["_offset"].to_list(), decoded.slow_batches) == ([102, 107], 0)
 
 
 def test_rows_below_the_position_are_left_out() -> None:
@@ -74,7 +74,7 @@ def test_one_bad_record_among_good_ones(bad: Item, reason: str) -> None:
     decoded = decode(batch(items(0, 1)), batch([*items(2), bad, *items(4)], 2), batch(items(5, 6), 5), value_limit=8000)
     assert refused(decoded) == [(reason, 3)]
     assert places(decoded) == [(offset, offset) for offset in (0, 1, 2, 4, 5, 6)]
-    assert decoded.slow_blocks == 1, "only the block that holds it"
+    assert decoded.slow_batches == 1, "only the block that holds it"
     (row,) = decoded.rejects.rows(named=True)
     assert (row["topic"], row["partition"], row["ingest_time"]) == (TOPIC, 0, (T0_MS + 1) * 1000)
     assert row["payload"] == (None if bad.value is None else bad.value[:1024])
@@ -161,4 +161,4 @@ def test_a_long_chunk_is_one_frame() -> None:
     decoded = decode(*parts)
     assert decoded.frame["_offset"].to_list() == list(sequences)
     assert decoded.frame["sequence"].to_list() == list(sequences)
-    assert decoded.slow_blocks == 0
+    assert decoded.slow_batches == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from streams.kafka import avro_block, avro_wire, contracts
 from streams.kafka.avro_schemas import WriterSchemas
 from streams.kafka.avro_wire import Kind
@@ -13,15 +15,18 @@ from tests.kafka.readings import CONTRACT, ROW, decode, items, places, refused, 
 CONFLUENT_ID = 4711
 
 
-def test_confluent_framing() -> None:
-    """Ids that are not known yet are asked for; once told, blocks decode at once; rows keep their order."""
-    blocks = fetch_blocks(batch([Item(value(0, CONFLUENT_ID)), Item(value(1, CONFLUENT_ID))]), batch(items(2), 2))
+@pytest.mark.parametrize("ident", [0, 1, CONFLUENT_ID, 0x0100807F, 0x010080FF, 0x0000C07F, 2**32 - 1])
+def test_confluent_framing(ident: int) -> None:
+    """Ids that are not known yet are asked for; once told, blocks decode at once; rows keep their order. Ids whose
+    bytes are no number when read as a float (signalling NaN among them) are ids like any other.
+    """
+    blocks = fetch_blocks(batch([Item(value(0, ident)), Item(value(1, ident))]), batch(items(2), 2))
     schemas = WriterSchemas(CONTRACT, registry=True)
-    assert avro_block.decode(blocks, schemas).needs == {CONFLUENT_ID}
-    schemas.add(CONFLUENT_ID, CONTRACT.text)
+    assert avro_block.decode(blocks, schemas).needs == {ident}
+    schemas.add(ident, CONTRACT.text)
     decoded = avro_block.decode(blocks, schemas)
     assert not decoded.needs
-    assert decoded.slow_blocks == 0
+    assert decoded.slow_batches == 0
     assert places(decoded) == [(0, 0), (1, 1), (2, 2)]
 
 
@@ -62,7 +67,7 @@ def test_producers_of_several_versions_in_one_chunk() -> None:
 
     blocks = fetch_blocks(batch([item(0, 11)]), batch([item(1, 12), *items(2)], 1), batch([item(3, 12)], 3))
     decoded = avro_block.decode(blocks, schemas)
-    assert (decoded.slow_blocks, decoded.rejects.height) == (1, 0)
+    assert (decoded.slow_batches, decoded.rejects.height) == (1, 0)
     assert places(decoded) == [(0, None), (1, 1), (2, 2), (3, 3)]
     assert decoded.frame["site"].to_list() == ["", "plant", "plant", "plant"]
     assert decoded.frame["birth"].to_list() == [False, True, True, True]

@@ -6,7 +6,6 @@ import struct
 from typing import Any
 
 import aiokafka
-import cramjam
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.subscription_state import Assignment
@@ -15,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.kafka import block_codecs, blocks
+from streams.kafka import block_codecs, block_fetch, blocks
 from streams.kafka.block_records import records
 from tests.kafka.batches import COMMITTED, TOPIC, UNCOMMITTED, Item, batch, changed, fetch, fetch_records, marker
 
@@ -29,9 +28,10 @@ def _as_records(found: list[Any], offset: int) -> list[tuple[int, int, bytes | N
     taken: list[tuple[int, int, bytes | None]] = []
     for block in found:
         assert block.fault is None, block.detail
-        good, damaged = records(block)
-        assert not damaged
-        taken += [record for record in good if record.offset >= offset]
+        for header, body in block.batches():
+            good, damaged = records(header, body)
+            assert not damaged
+            taken += [record for record in good if record.offset >= offset]
     return taken
 
 
@@ -70,33 +70,20 @@ def logs(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, int]]]:
     return b"".join(parts), aborted
 
 
-@given(log=logs(), ahead=st.integers(0, 9), isolation=st.sampled_from([COMMITTED, UNCOMMITTED]))
-def test_blocks_hold_what_aiokafka_reads(log: tuple[bytes, list[tuple[int, int]]], ahead: int, isolation: int) -> None:
+@given(log=logs(), ahead=st.integers(0, 9), isolation=st.sampled_from([COMMITTED, UNCOMMITTED]),
+       join=st.sampled_from([0, 200, 1 << 16]))  # fmt: skip
+def test_blocks_hold_what_aiokafka_reads(
+    log: tuple[bytes, list[tuple[int, int]]], ahead: int, isolation: int, join: int
+) -> None:
     """Offsets, times, values and the position afterwards equal those of aiokafka's own path, for any log: all codecs,
     holes, empty batches, append time, aborted and committed transactions, markers, fetches into a batch.
     """
     data, aborted = log
     offset = struct.unpack_from(">q", data)[0] + ahead
-    mine = fetch(data, offset, aborted=aborted, isolation=isolation)
+    mine = fetch(data, offset, aborted=aborted, isolation=isolation, join=join)
     own = fetch_records(data, offset, aborted=aborted, isolation=isolation)
     assert _as_records(mine.items, offset) == _expected(own.items)
     assert mine.position == own.position
-
-
-@pytest.mark.parametrize("codec", CODECS, ids=block_codecs.NAMES)
-def test_every_codec(codec: int) -> None:
-    """A batch of each codec yields the same records section."""
-    (block,) = fetch(batch(THREE, codec=codec)).items
-    assert block.body == batch(THREE)[61:]
-
-
-def test_bare_snappy() -> None:
-    """Snappy without xerial's framing, as librdkafka may write it, is read too."""
-    plain = batch(THREE)
-    body = bytes(cramjam.snappy.compress_raw(plain[61:]))
-    data = changed(plain[:61] + body, length=49 + len(body), attributes=2)
-    (block,) = fetch(data).items
-    assert block.body == plain[61:]
 
 
 def test_a_block_looks_like_one_record() -> None:
@@ -110,8 +97,22 @@ def test_a_block_looks_like_one_record() -> None:
     assert repr(block) == f"<Block {TOPIC}/0 40..42 3 records>"
 
 
-async def test_one_block_counts_as_one_record() -> None:
+def test_small_batches_are_joined() -> None:
+    """Batches that follow each other are one block, up to a size; markers, damage and compression end it."""
+    data = [batch(THREE, base) for base in (0, 3, 6)]
+    (block,) = fetch(b"".join(data), join=1 << 16).items
+    assert (block.base_offset, block.next, block.count, len(block.lengths)) == (0, 9, 9, 3)
+    assert [header + body for header, body in block.batches()] == data
+    sized = fetch(b"".join(data), join=len(data[0]) * 2).items
+    assert [(block.base_offset, block.next) for block in sized] == [(0, 6), (6, 9)]
+    parts = [data[0], batch(THREE, 3, 4), marker(6, 7, commit=True), batch(THREE, 7), batch(THREE, 10)]
+    mixed = fetch(b"".join(parts), join=1 << 16).items
+    assert [(block.base_offset, block.next) for block in mixed] == [(0, 3), (3, 6), (7, 13)]
+
+
+async def test_one_block_counts_as_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """`getall(max_records)` stops after that many blocks, keeps the rest, and the position follows."""
+    monkeypatch.setattr(block_fetch, "JOIN_BYTES", 0)
     blocks.install({TOPIC})
     assignment = Assignment([TP])
     assignment.state_value(TP).reset_to(0)
@@ -199,40 +200,6 @@ def test_old_and_unknown_formats_are_told(magic: int) -> None:
     found = fetch(changed(batch(THREE), magic=magic) + batch(THREE, base=3))
     assert [block.fault for block in found.items] == ["undecodable", None]
     assert f"format {magic}" in found.items[0].detail
-
-
-@pytest.mark.parametrize("codec", CODECS[1:], ids=block_codecs.NAMES[1:])
-def test_damaged_compression_is_a_fault(codec: int) -> None:
-    """A records section that does not decompress, under a CRC that fits, is a fault of its batch alone."""
-    data = batch(THREE, codec=codec)
-    broken = changed(data[:61] + b"\xff" * (len(data) - 61))
-    found = fetch(broken + batch(THREE, base=3))
-    assert [block.fault for block in found.items] == ["undecodable", None]
-    assert found.items[0].detail.startswith(block_codecs.NAMES[codec])
-    assert found.position == 6
-
-
-def test_unknown_codec_is_a_fault() -> None:
-    """A codec number that nobody defined is told."""
-    (block,) = fetch(changed(batch(THREE), attributes=5)).items
-    assert block.detail == "unknown compression codec 5; known are none, gzip, snappy, lz4, zstd"
-
-
-@pytest.mark.parametrize("codec", CODECS[1:], ids=block_codecs.NAMES[1:])
-def test_decompression_bombs_are_bounded(codec: int) -> None:
-    """More than the limit is `too_large`, whatever the codec; just the limit is read."""
-    data = batch([Item(bytes(200_000))], codec=codec)
-    body, size = data[61:], len(batch([Item(bytes(200_000))])) - 61
-    assert len(block_codecs.decompress(codec, body, size)) == size
-    with pytest.raises(block_codecs.CodecError) as error:
-        block_codecs.decompress(codec, body, size - 1)
-    assert error.value.too_large
-
-
-def test_a_bomb_is_a_fault_of_its_batch() -> None:
-    """A batch that grows beyond the bound is passed as too_large; its neighbour is read."""
-    found = fetch(batch([Item(bytes(block_codecs.MAX_BODY_BYTES + 1))], codec=4) + batch(THREE, base=1))
-    assert [block.fault for block in found.items] == ["too_large", None]
 
 
 def test_install_is_idempotent_and_refuses_other_releases(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -54,7 +55,8 @@ def good(contract: contracts.Contract, count: int = 3, base: int = 0, codec_: in
 def block(body: bytes, count: int, header: bytes | None = None) -> Block:
     """A block as the fetcher would make it of these bytes."""
     head = header or good(CONTRACTS[0])[:61]
-    return Block(TOPIC, 0, head, 0, 10, count, 0, body)
+    head = head[:57] + struct.pack(">i", count)
+    return Block(TOPIC, 0, 0, 10, head, (len(body),), body)
 
 
 def check(decoded: Decoded) -> Decoded:
@@ -109,13 +111,20 @@ def mutations(draw: st.DrawFn) -> tuple[contracts.Contract, bytes, int]:
     return contract, bytes(data), place
 
 
-@given(mutation=mutations(), offset=st.integers(0, 7), isolation=st.sampled_from([0, 1]))
+@given(
+    mutation=mutations(),
+    offset=st.integers(0, 7),
+    isolation=st.sampled_from([0, 1]),
+    join=st.sampled_from([0, 1 << 16]),
+)
 @settings(max_examples=120)
-def test_mutated_fetches(mutation: tuple[contracts.Contract, bytes, int], offset: int, isolation: int) -> None:
+def test_mutated_fetches(
+    mutation: tuple[contracts.Contract, bytes, int], offset: int, isolation: int, join: int
+) -> None:
     """Any damage to fetched bytes ends as a fault or a refetch; the position never goes back."""
     contract, data, _ = mutation
     for _ in range(2):  # the second time, what was suspect is believed
-        found = fetch(data, offset, isolation=isolation)
+        found = fetch(data, offset, isolation=isolation, join=join)
         assert found.position >= offset
         decode(contract, found.items)
 

@@ -1,7 +1,7 @@
 """Bytewax: its Kafka connector, a keyed stream and a tumbling window that folds.
 
-In: the raw topic. Out: one record per closed window. One worker process with two threads of work was no faster than
-one here, for Python's lock is shared; without a recovery store, its best case.
+In: the raw topic. Out: one record per closed window. One worker, for the workers of a process share Python's lock;
+without a recovery store, which would cost it more: its best case.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ import org.apache.kafka.streams.state.Stores;
 
 /**
  * Kafka Streams, exactly once. Stage "window": raw topic to windows in one hop. Stage "chain": validate, through a
- * repartition topic keyed by work centre, then windows. Processor API with a cached store: the DSL's windows need
- * either a repartition by signal or, closed by `suppress`, a second changelog, and are slower.
+ * repartition topic keyed by work centre, then windows. Processor API with a cached store: records are keyed by source,
+ * so the DSL's windows by signal would send every reading through one more topic first.
  */
 public final class KafkaStreamsBench {
     static final String STORE = "windows";
