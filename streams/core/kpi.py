@@ -122,9 +122,12 @@ class Kpi:
             periods = periods.filter(pl.col("end") > ledger.floor_us)
         periods = observed(periods, ledger[LIVING_TABLE], known, self.config.told_silence_us)
         periods = periods.join(units.select("work_unit", "mark_us", "to_us"), on="work_unit", maintain_order="left")
-        final = pl.col("end") <= pl.col("mark_us")
+        # Ended is ended, also when a source that was silent speaks again; but not where the context moves the end.
+        before = ledger[PERIOD_TABLE].filter("final").select(*KEY, was_end="end_us")
+        periods = periods.join(before, on=list(KEY), how="left", maintain_order="left")
+        final = (pl.col("end") <= pl.col("mark_us")) | (pl.col("end") == pl.col("was_end")).fill_null(value=False)
         until = pl.when(final).then("end").otherwise(pl.min_horizontal("end", "to_us"))
-        return periods.with_columns(final=final, until=until).drop("mark_us", "to_us")
+        return periods.with_columns(final=final, until=until).drop("mark_us", "to_us", "was_end")
 
     def _revise(self, ledger: Ledger, known: Directory, units: pl.DataFrame, now_us: int) -> pl.DataFrame:
         """Slices and periods of `units` anew; leaves the periods that differ (KEY, PAYLOAD, revision, reason)."""
@@ -201,6 +204,7 @@ class Kpi:
         rows = rows.join(table, on=[*KEY, *PAYLOAD], how="anti", nulls_equal=True)
         before = table.select(*KEY, was="revision", was_final="final")
         rows = rows.join(before, on=list(KEY), how="left", maintain_order="left")
+        rows = rows.filter(pl.col("tells") | pl.col("was").is_not_null())
         rows = rows.join(units.select("work_unit", "context_changed"), on="work_unit", maintain_order="left")
         corrected = pl.when("context_changed").then(pl.lit("context")).otherwise(pl.lit("late"))
         ended = pl.when("final").then(pl.lit("final")).otherwise(pl.lit("update"))

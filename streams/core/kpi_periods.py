@@ -74,7 +74,7 @@ def observed(periods: pl.DataFrame, living: pl.DataFrame, directory: Directory, 
 def totals(periods: pl.DataFrame, slices: pl.DataFrame, directory: Directory, policy: KpiPolicy) -> pl.DataFrame:
     """KEY and PAYLOAD of each period (as `candidates` has it, with `until` and `final`) from the unit's slices.
 
-    Periods with neither planned busy time nor items are left out: nothing was planned and nothing was made.
+    `tells`: something was planned or made; a period of which nothing is to be told is written only as a correction.
     """
     inside = slices.rename({"start_us": "slice_us"}).drop("end_us")
     same = ("order_id", "product")
@@ -106,8 +106,10 @@ def totals(periods: pl.DataFrame, slices: pl.DataFrame, directory: Directory, po
         policy=pl.lit(policy.label),
     )
     busy = pl.sum_horizontal("apt_us", "aust_us", "adet_us", "adot_us", "unknown_us") > 0
-    return rows.filter(busy | (pl.col("pq_u") != 0) | (pl.col("gq_u") != 0)).select(
-        *KEY, *(pl.col(name).cast(dtype) for name, dtype in PAYLOAD.items())
+    return rows.select(
+        *KEY,
+        *(pl.col(name).cast(dtype) for name, dtype in PAYLOAD.items()),
+        tells=busy | (pl.col("pq_u") != 0) | (pl.col("gq_u") != 0),
     )
 
 

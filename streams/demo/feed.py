@@ -13,7 +13,7 @@ from streams import topology
 from streams.kafka import contracts
 from streams.kafka.avro_wire import PREFIX_BYTES, framing
 from streams.kafka.avro_writer import stripped
-from streams.plant.publish import client
+from streams.kafka.clients import librdkafka
 from streams.settings import Settings
 
 TOPICS: Final = (topology.READING, topology.WINDOW, topology.ALERT, topology.KPI)
@@ -31,7 +31,7 @@ class Feed:
         }
         self._consumer = Consumer(
             {
-                **client(settings),
+                **librdkafka(settings),
                 "group.id": "plantweave-demo-view",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",

@@ -51,8 +51,8 @@ def render(model: Model, width: int = 80, height: int = 24) -> RenderableType:
 
 def _head(model: Model, width: int) -> list[Text]:
     minutes, seconds = divmod(int(model.elapsed_s), 60)
-    title = Text.assemble(("Plantweave demo", "bold"), f" · {minutes:02d}:{seconds:02d} · simulated bottling plant")
-    title.append(f" · Kafka at {model.bootstrap} · ")
+    title = Text.assemble(("Plantweave", "bold"), f": simulated plant · {minutes:02d}:{seconds:02d}")
+    title.append(f" · Kafka {model.bootstrap} · ")
     title.append("Ctrl-C ends it", style="bold")
     services = Text("  ").join(_service(service) for service in model.services)
     figures = Text.assemble(
@@ -105,7 +105,7 @@ def _alerts(model: Model, width: int, height: int) -> RenderableType:
         clock = datetime.fromtimestamp(alert.time_us / 1e6, UTC).strftime("%H:%M:%S")
         grid.add_row(Text(mark, style=style), clock, Text("\n".join(lines), style=style if alert.stands else "dim"))
     standing = sum(alert.stands for alert in model.alerts.values())
-    title = f"Alerts: {standing} active ▲, {len(model.alerts) - standing} over ✓; newest first, UTC"
+    title = f"Alerts: {standing} active ▲, {len(model.alerts) - standing} over ✓; newest first, times in UTC"
     content = grid if model.alerts else Text("None yet: the first comes within a minute.", style="dim")
     return Group(_heading(title), content)
 
@@ -134,18 +134,18 @@ def _rank(kpis: UnitKpis) -> int:
 
 
 def _kpis(model: Model, height: int) -> RenderableType:
-    table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
-    table.add_column("Machine", no_wrap=True, ratio=1)
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="dim")
+    table.add_column("Machine", no_wrap=True)
     for name, title in KPIS:
         table.add_column(title, justify="right", no_wrap=True, style="bold" if name == "oee" else "")
-    table.add_column("Good of made", justify="right", no_wrap=True)
+    table.add_column("Good/made", justify="right", no_wrap=True)
     table.add_column("Known of", justify="right", no_wrap=True)
     rows = _rows(model)
     for kpis in rows[: max(height - 2, 1)]:
         cells = [_percent(kpis.values.get(name)) for name, _ in KPIS]
         table.add_row(kpis.work_unit, *cells, _items(kpis), _basis(kpis))
     periods = " / ".join(sorted({kpis.period for kpis in rows}))
-    title = f"KPIs of the present {periods}, ISO 22400-2; known share of its planned time" if rows else "KPIs"
+    title = f"KPIs of the present {periods} (ISO 22400-2), known share of its planned time" if rows else "KPIs"
     content = table if rows else Text("None yet: the first come within a minute.", style="dim")
     return Group(_heading(title), content)
 
@@ -155,11 +155,11 @@ def _percent(value: float | None) -> str:
 
 
 def _items(kpis: UnitKpis) -> str:
-    return "-" if kpis.pq is None or kpis.gq is None else f"{kpis.gq:,.0f} of {kpis.pq:,.0f}"
+    return "-" if kpis.pq is None or kpis.gq is None else f"{kpis.gq:,.0f}/{kpis.pq:,.0f}"
 
 
 def _basis(kpis: UnitKpis) -> str:
-    return "-" if kpis.pbt_s is None else f"{100 * kpis.coverage:.0f} % of {_duration(kpis.pbt_s)}"
+    return "-" if kpis.pbt_s is None else f"{100 * kpis.coverage:.0f}% of {_duration(kpis.pbt_s)}"
 
 
 def _duration(seconds: float) -> str:
@@ -205,5 +205,5 @@ def _lowest(rows: list[UnitKpis]) -> str:
     oee, availability, effectiveness, quality = (_percent(kpis.values.get(name)) for name, _ in KPIS)
     return (
         f"lowest OEE of the {kpis.period}: {kpis.work_unit} {oee} = availability {availability} * effectiveness "
-        f"{effectiveness} * quality {quality}; {_items(kpis)} items good, {_basis(kpis)} known"
+        f"{effectiveness} * quality {quality}; {_items(kpis)} items good, {_basis(kpis)} planned time known"
     )

@@ -81,11 +81,12 @@ def groupless_consumer(settings: Settings) -> AIOKafkaConsumer:
     )
 
 
-def admin(settings: Settings) -> AdminClient:
-    """Librdkafka's admin client (topic ids and DeleteRecords, which aiokafka lacks)."""
+def librdkafka(settings: Settings) -> dict[str, Any]:
+    """Address and security settings of any librdkafka client (confluent-kafka)."""
     conf: dict[str, Any] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "security.protocol": settings.security_protocol,
+        # Outages are told once, by us; librdkafka would write a line for each attempt.
         "log_level": 0,
     }
     if settings.ssl_cafile:
@@ -96,4 +97,12 @@ def admin(settings: Settings) -> AdminClient:
             "sasl.username": settings.sasl_username,
             "sasl.password": settings.sasl_password,
         }
-    return AdminClient(conf)
+    return conf
+
+
+def admin(settings: Settings) -> AdminClient:
+    """Librdkafka's admin client (topic ids and DeleteRecords, which aiokafka lacks).
+
+    Keep it until its futures are done: those of a client that is gone are never completed.
+    """
+    return AdminClient(librdkafka(settings))

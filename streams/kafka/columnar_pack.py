@@ -77,16 +77,16 @@ def _encode(frame: pl.DataFrame, begins: Ints, prefix: bytes) -> Iterator[tuple[
     """One record for the rows from each of `begins` to the next; one that is too large again in two."""
     records = _records(frame, begins)
     # One call for all records, taken apart by their sizes: a call costs as much as encoding a thousand readings.
-    body = _body(records)
+    data = body(records)
     ends = np.cumsum(avro_sizes.rows(records, _fields())).tolist()
-    if ends[-1] != len(body):
+    if ends[-1] != len(data):
         raise RuntimeError("polars encodes records in another way than this release was tested with; pin polars")
     keys = records["work_center"].fill_null("").to_list()
     edges = np.append(begins, frame.height).tolist()
     for number, (begin, end) in enumerate(pairwise([0, *ends])):
         rows = edges[number + 1] - edges[number]
         if end - begin < LIMIT_BYTES or rows == 1:
-            yield keys[number].encode(), prefix + body[begin:end]
+            yield keys[number].encode(), prefix + data[begin:end]
         else:
             yield from _encode(frame[edges[number] : edges[number + 1]], np.array([0, rows // 2]), prefix)
 
@@ -147,7 +147,7 @@ def _dictionaries(series: pl.Series, owner: Ints) -> tuple[pl.Series, npt.NDArra
     return lists, (rank - begins[owner]).astype(np.int32)
 
 
-def _body(records: pl.DataFrame) -> bytes:
+def body(records: pl.DataFrame) -> bytes:
     """The encoded records without the container around them: header, count and size before, sync marker behind."""
     stream = io.BytesIO()
     records.write_avro(stream, name="Readings")

@@ -25,6 +25,26 @@ log = logging.getLogger(__name__)
 OUTBOX_BYTES: Final = 32 << 20
 # A commit that moves positions past markers only may wait: nothing depends on it but the lag that people see.
 QUIET_COMMIT_S: Final = 0.5
+PACE_PER_S: Final = 20.0
+PACE_BURST: Final = 5.0
+
+
+class CommitPace:
+    """Token bucket: commits start at once while there are few of them; under load the interval rules."""
+
+    def __init__(self, per_s: float = PACE_PER_S, burst: float = PACE_BURST) -> None:
+        self._per_s, self._burst = per_s, burst
+        self._tokens, self._at = burst, time.monotonic()
+
+    def at_once(self) -> bool:
+        """Take a token, if there is one."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
+        self._at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
 
 
 class Committer:

@@ -13,6 +13,7 @@ from streams import topology
 from streams.kafka import avro_block, codec, columnar, contracts
 from streams.kafka.avro_schemas import WriterSchemas
 from streams.kafka.chunks import Chunk
+from streams.kafka.codec_rows import RowEncoder, writable
 from streams.kafka.registry import Registry
 from streams.kafka.service import Decoded, Record
 from streams.settings import Settings
@@ -22,6 +23,13 @@ async def learn(schemas: WriterSchemas, idents: frozenset[int], registry: Regist
     """Ask the registry for these schema ids; what it does not know, or refuses, is known as unknown from then on."""
     for ident in idents:
         schemas.add(ident, await registry.schema(ident))
+
+
+def _encoder(topic: topology.Topic, framing: codec.Framing) -> codec.Encoder | RowEncoder:
+    """The fast encoder, where the contract is in its shape."""
+    if writable(contracts.load(topic.name).schema):
+        return RowEncoder(topic.name, framing.prefix(topic.name), topic.key.split("/"))
+    return codec.Encoder(topic.name, framing, topic.key)
 
 
 class AvroSerde:
@@ -36,7 +44,7 @@ class AvroSerde:
         }
         self._written = (*stage.writes, topology.REJECTED)
         self._prefixes: dict[str, bytes] = {}
-        self._encoders: dict[str, codec.Encoder] = {}
+        self._encoders: dict[str, codec.Encoder | RowEncoder] = {}
 
     async def start(self) -> None:
         """Learn the framing of every output; with Confluent framing this registers the contracts.
@@ -52,7 +60,7 @@ class AvroSerde:
         for topic in self._written:
             self._prefixes[topic.name] = framing.prefix(topic.name)
             if topic.layout == "row":
-                self._encoders[topic.name] = codec.Encoder(topic.name, framing, topic.key)
+                self._encoders[topic.name] = _encoder(topic, framing)
 
     async def stop(self) -> None:
         """Close the connection to the registry."""

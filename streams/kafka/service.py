@@ -61,3 +61,11 @@ class Service:
     serde: Serde
     context: tuple[Topic, ...] = ()
     rejects: Topic | None = None
+
+    def output(self, name: str) -> Topic:
+        """The declared output topic called `name`. KeyError: a core that writes elsewhere is bad code."""
+        outputs = [*self.writes] if self.rejects is None else [*self.writes, self.rejects]
+        for topic in outputs:
+            if topic.name == name:
+                return topic
+        raise KeyError(f"{name} is no output of {self.name}; the topology declares {[topic.name for topic in outputs]}")

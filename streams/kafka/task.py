@@ -25,7 +25,6 @@ from streams.kafka.clients import stop, transactional_producer
 from streams.kafka.commit import Committer
 from streams.kafka.restore import check_positions, restore
 from streams.kafka.shell import Shell
-from streams.topology import Topic
 
 log = logging.getLogger(__name__)
 
@@ -189,6 +188,10 @@ class Task:
         async with self._lock:
             if self.status is not Status.OPEN or self._committer is None:
                 return
+            if self._lost and time.monotonic() - min(self._lost.values()) > SEEK_LIMIT_S:
+                # Opening anew tells why: deleted input is a data loss there, which is for people to accept.
+                await self.discard(LookupError(f"what follows the positions does not come: {sorted(self._lost)}"))
+                return
             now_us = time.time_ns() // 1000
             if any(self.lags(unknown=1).values()):
                 self._caught_up_since_us = None
@@ -214,20 +217,16 @@ class Task:
     def _put(self, topic: str, frame: pl.DataFrame) -> None:
         assert self._committer is not None
         service, full = self.shell.service, self.shell.full(topic)
-        declared = _declared(service.writes, service.rejects, topic)
-        self._committer.outbox.put(full, self.shell.partitions[full], service.serde.encode(declared, frame))
+        records = service.serde.encode(service.output(topic), frame)
+        self._committer.outbox.put(full, self.shell.partitions[full], records)
         self.shell.metrics.written(topic, frame.height)
 
     async def _seek(self, key: tuple[str, int], position: int) -> None:
-        """A fetch was lost: ask for it once, and drop what comes until it is there; else open the task anew."""
-        now = time.monotonic()
-        asked = self._lost.setdefault(key, now)
-        if asked == now:
+        """A fetch was lost: ask for it once, and drop what comes until it is there; `tick` watches the time."""
+        if key not in self._lost:
+            self._lost[key] = time.monotonic()
             self.shell.metrics.sought()
             await self.shell.consumer.seek_again(TP(*key), position)
-        elif now - asked > SEEK_LIMIT_S:
-            # Opening tells why: deleted input is a data loss there, which is for people to accept.
-            await self.discard(LookupError(f"offset {position} of {key[0]}/{key[1]} does not come"))
 
     def lags(self, unknown: int = 0) -> dict[str, int]:
         """Offsets between position and last stable offset, by topic; `unknown` where nothing was fetched yet."""
@@ -245,12 +244,3 @@ class Task:
     def rows(self) -> dict[str, int]:
         """Rows of each table."""
         return {name: frame.height for name, frame in self._state.items()}
-
-
-def _declared(writes: tuple[Topic, ...], rejects: Topic | None, name: str) -> Topic:
-    """The declared output topic called `name`; a core that writes elsewhere is bad code."""
-    outputs = [*writes] if rejects is None else [*writes, rejects]
-    for topic in outputs:
-        if topic.name == name:
-            return topic
-    raise KeyError(f"{name} is no output of this service; the topology declares {[topic.name for topic in writes]}")

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from streams import topology
 from streams.kafka import app as faust_app
 from streams.kafka import blocks, versions
 from streams.kafka import topics as topic_admin
+from streams.kafka.commit import CommitPace
 from streams.kafka.context import ContextStore
 from streams.kafka.health import Health
 from streams.kafka.metrics import Metrics
@@ -39,26 +39,6 @@ log = logging.getLogger(__name__)
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 APP_STOP_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
-PACE_PER_S = 20.0
-PACE_BURST = 5.0
-
-
-class CommitPace:
-    """Token bucket: commits start at once while there are few of them; under load the interval rules."""
-
-    def __init__(self, per_s: float = PACE_PER_S, burst: float = PACE_BURST) -> None:
-        self._per_s, self._burst = per_s, burst
-        self._tokens, self._at = burst, time.monotonic()
-
-    def at_once(self) -> bool:
-        """Take a token, if there is one."""
-        now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
-        self._at = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
 
 
 class Worker:
@@ -168,17 +148,11 @@ class Worker:
         faust_app.add_agent(app, self.service.name, names, tasks.process)
         faust_app.follow_assignments(app, tasks.assign, tasks.revoke)
         try:
-            await app.start()
+            await self._until_end(app, tasks)
         except KafkaError as why:
             log.warning("the broker went away while the service started, starting over", extra={"why": repr(why)})
             await self._sleep(BACKOFF_S[1])
             return 0 if self._stop.is_set() else RESTART
-        stop = asyncio.ensure_future(self._stop.wait())
-        crash = asyncio.ensure_future(_crashed(app))
-        waited: list[asyncio.Future[Any]] = [stop, crash, tasks.fatal, self.context.failed]
-        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        for waiter in (stop, crash):
-            waiter.cancel()
         fatal = next((future.result() for future in (tasks.fatal, self.context.failed) if future.done()), None)
         crashed = app.crash_reason if app.crashed else None
         await tasks.stop()
@@ -192,6 +166,19 @@ class Worker:
             return RESTART
         log.info("stopped")
         return 0
+
+    async def _until_end(self, app: faust.App, tasks: Tasks) -> None:
+        """Start Faust and wait for what ends the worker, which may come while the start waits for the broker."""
+        starting = asyncio.ensure_future(app.start())
+        stop = asyncio.ensure_future(self._stop.wait())
+        ends: list[asyncio.Future[Any]] = [stop, tasks.fatal, self.context.failed]
+        await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+        crash = asyncio.ensure_future(_crashed(app))
+        await asyncio.wait([crash, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for waiter in (stop, crash):
+            waiter.cancel()
 
     async def _stop_app(self, app: faust.App) -> None:
         """Stop Faust, for a while: in the middle of a rebalance its stop may wait without end, and ignores a cancel."""

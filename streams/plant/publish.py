@@ -7,6 +7,7 @@ systems: an idempotent producer outside any transaction, keys and partitions as 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import io
 import logging
 import signal
@@ -21,8 +22,9 @@ import fastavro
 from confluent_kafka import KafkaError, Message, Producer
 
 from streams import topology
-from streams.kafka import contracts
-from streams.kafka.avro_wire import Kind, prefix
+from streams.kafka import codec, contracts
+from streams.kafka.clients import librdkafka
+from streams.kafka.registry import Registry, RegistryError
 from streams.plant.model import SECOND_US
 from streams.plant.plant import Plant, PlantError
 from streams.settings import Settings
@@ -58,7 +60,8 @@ class Publisher:
     """Sends records of a plant; `flush` waits until the broker has them all.
 
     `failure` is the first delivery error that no retry can mend. Once `stop` is set, nothing waits for a broker that
-    does not answer.
+    does not answer. Raises RegistryError or TimeoutError where the settings ask for a schema registry that refuses the
+    contracts or does not answer.
     """
 
     def __init__(self, settings: Settings, stop: threading.Event | None = None) -> None:
@@ -66,11 +69,12 @@ class Publisher:
         self._prefix = settings.topic_prefix
         self._servers = settings.bootstrap_servers
         self._parsed: dict[str, Any] = {}
+        self._framing = _framing(settings)
         self.sent = 0
         self.failure: str | None = None
         self._producer = Producer(
             {
-                **client(settings),
+                **librdkafka(settings),
                 "client.id": "plantweave-plant",
                 # As Java's, Faust's and aiokafka's producers; librdkafka's own choice would be another partition.
                 "partitioner": "murmur2_random",
@@ -87,7 +91,7 @@ class Publisher:
         """Send rows of a topic of the topology (name without prefix), under its key; waits while the queue is full."""
         contract, key = contracts.load(topic), topology.topic(topic).key
         parsed = self._parsed.setdefault(topic, fastavro.parse_schema(dict(contract.schema)))
-        head = prefix(Kind.SINGLE_OBJECT, contract.fingerprint)
+        head = self._framing.prefix(topic)
         for row in rows:
             body = io.BytesIO()
             fastavro.schemaless_writer(body, parsed, row)
@@ -123,18 +127,17 @@ class Publisher:
             self.failure = f"{message.topic()}: {error.str()}; {advice}."
 
 
-def client(settings: Settings) -> dict[str, str | int]:
-    """Address and security settings of any librdkafka client."""
-    given = {
-        "bootstrap.servers": settings.bootstrap_servers,
-        "security.protocol": settings.security_protocol,
-        "ssl.ca.location": settings.ssl_cafile,
-        "sasl.mechanism": settings.sasl_mechanism,
-        "sasl.username": settings.sasl_username,
-        "sasl.password": settings.sasl_password,
-    }
-    # Outages are told once, by us; librdkafka would write a line for each attempt.
-    return {"log_level": 0, **{name: value for name, value in given.items() if value}}
+def _framing(settings: Settings) -> codec.Framing:
+    """As the services write: with fingerprints, or with the ids of a registry that knows the contracts by then."""
+    if settings.framing == "single_object":
+        return codec.single_object()
+    names = [topic.name for topic in (topology.RAW_READING, topology.RAW_BATCH, *topology.CONTEXT)]
+
+    async def register() -> codec.Framing:
+        async with Registry(settings.registry_url, retry_s=FLUSH_S) as registry:
+            return await codec.confluent(registry, names, settings.topic_prefix)
+
+    return asyncio.run(register())
 
 
 def publish_context(publisher: Publisher, plant: Plant, now_us: int) -> None:
@@ -146,7 +149,7 @@ def publish_context(publisher: Publisher, plant: Plant, now_us: int) -> None:
 def run(settings: Settings, options: Options, stop: threading.Event) -> int:
     """Run the plant until `stop` is set or its time is over; returns an exit code.
 
-    Raises PlantError where the plant cannot be built.
+    Raises PlantError where the plant cannot be built, and what `Publisher` raises.
     """
     begin_us = _now_us() + int((options.settle_s - options.history_s) * SECOND_US)
     plant = Plant(begin_us, seed=options.seed, lines=options.lines, rate=options.rate)
@@ -219,6 +222,8 @@ def main(settings: Settings, given: argparse.Namespace) -> int:
     try:
         return run(settings, options, stop)
     except PlantError as why:
-        refusal = str(why)
+        refusal, code = str(why), 2
+    except (RegistryError, TimeoutError) as why:
+        refusal, code = str(why), 1
     log.error("%s", refusal)
-    return 2
+    return code

@@ -156,10 +156,11 @@ def periods(plant: Plant) -> dict[tuple[str, str], tuple[int, int]]:
     for name, start, end, _ in ((n, s, e, p) for n, s, e, p in plant.orders if e is not None):
         found["order", name] = (start, int(end or 0))
     heard = {key: span for key, span in found.items() if span[0] <= times[-1] and span[1] > times[0]}
-    return {key: span for key, span in heard.items() if _tells(elements(plant, *span))}
+    return {key: span for key, span in heard.items() if tells(elements(plant, *span))}
 
 
-def _tells(sums: dict[str, Any]) -> bool:
+def tells(sums: dict[str, Any]) -> bool:
+    """Something was planned or made."""
     return bool(sums["pbt_s"] > 0 or sums["pq"] or sums["gq"])
 
 

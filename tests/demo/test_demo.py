@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +26,10 @@ SERVICES = {"validate", "window", "alert", "kpi"}
 
 
 class Run:
-    """A running `plantweave demo`; its temporary files go below `folder`."""
+    """A running `plantweave demo`; its temporary files go below `folder`, its standard output to `out` if given."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        folder.mkdir()
+    def __init__(self, folder: Path, *options: str, out: int = subprocess.PIPE) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.told: list[str] = []
         self.process = subprocess.Popen(
@@ -33,7 +37,7 @@ class Run:
             cwd=ROOT,
             env={**os.environ, "TMPDIR": str(folder)},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=out,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -54,7 +58,38 @@ class Run:
     def end(self) -> tuple[int, str, str]:
         """Wait for its end; exit status, standard output, and all that it told."""
         out, told = self.process.communicate()
-        return self.process.returncode, out, "".join(self.told) + told
+        return self.process.returncode, out or "", "".join(self.told) + told
+
+
+class Terminal:
+    """A terminal of 80 columns and 24 lines to run a demo in; `shown` is all that was sent to it so far."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = pty.openpty()
+        termios.tcsetwinsize(self.theirs, (24, 80))
+        self.shown = ""
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        # EIO: the last process at the other end has closed it.
+        with contextlib.suppress(OSError):
+            while data := os.read(self._ours, 65_536):
+                with self._more:
+                    self.shown += data.decode("utf-8", "replace")
+                    self._more.notify_all()
+
+    def wait_for(self, pattern: str, limit_s: float = 60.0) -> None:
+        """Return once it has shown a match."""
+        with self._more:
+            assert self._more.wait_for(lambda: re.search(pattern, self.shown), limit_s), self.shown
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+        os.close(self.theirs)
+        self._reader.join()
+        os.close(self._ours)
 
 
 @pytest.fixture
@@ -65,6 +100,14 @@ def runs() -> Iterator[list[Run]]:
     for run in runs:
         run.process.kill()
         run.process.communicate()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """A terminal, closed after the test."""
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
 
 
 def gone(processes: list[psutil.Process], limit_s: float = 30.0) -> bool:
@@ -88,18 +131,19 @@ def test_a_demo_without_a_terminal_ends_with_its_figures_and_leaves_nothing(tmp_
     assert 0 < figures["first_alert_s"] <= 60
     assert 0 < figures["first_kpi_s"] <= 60
     assert "alert: " in told
+    assert "lowest OEE of the hour" in told
     assert gone(started)
     assert list((tmp_path / "one").iterdir()) == []
 
 
-def test_two_demos_run_side_by_side_and_a_dead_service_ends_its_own(tmp_path: Path, runs: list[Run]) -> None:
-    """Each has a broker of its own; the port of one is refused to a third; the death of a service is told, with log."""
-    first, second = Run(tmp_path / "first", "--json"), Run(tmp_path / "second", "--json")
+def test_two_demos_run_side_by_side_and_each_ends_as_it_should(
+    tmp_path: Path, runs: list[Run], terminal: Terminal
+) -> None:
+    """Each has a broker of its own; its port is refused to a third; a dead service is told, with logs; Ctrl-C ends."""
+    first, second = Run(tmp_path / "first", out=terminal.theirs), Run(tmp_path / "second", "--json")
     runs += [first, second]
     ports = [run.wait_for(r"127\.0\.0\.1:(\d+)").group(1) for run in (first, second)]
     assert ports[0] != ports[1]
-    for run in (first, second):
-        run.wait_for(r"\[5/5\] plant")
     third = Run(tmp_path / "third", "--port", ports[0])
     runs.append(third)
     status, _, told = third.end()
@@ -108,34 +152,43 @@ def test_two_demos_run_side_by_side_and_a_dead_service_ends_its_own(tmp_path: Pa
     assert "choose another port" in told
     assert list((tmp_path / "third").iterdir()) == []
 
+    second.wait_for(r"\[5/5\] plant")
     started = second.started()
     next(one for one in started if "streams worker window" in " ".join(one.cmdline())).kill()
     status, _, told = second.end()
     assert status == 1
     assert "window ended with status -9" in told
     logs = [path.name for path in (tmp_path / "second").glob("*/*.log")]
-    assert {f"{name}.log" for name in (*SERVICES, "plant")} <= set(logs)
+    assert {f"{name}.log" for name in (*SERVICES, "plant", "broker")} == set(logs)
     assert gone(started)
 
-    first.wait_for(r"[1-9][\d,]* readings/s")
+    terminal.wait_for(r"[1-9]\d* readings/s")
     started = first.started()
-    first.process.send_signal(signal.SIGTERM)
-    status, out, told = first.end()
+    first.process.send_signal(signal.SIGINT)
+    status, _, told = first.end()
     assert status == 0, told
-    assert json.loads(out)["readings"] > 0
+    assert "Nothing is left running" in told
+    assert "Traceback" not in told + terminal.shown
+    assert "Alerts: " in terminal.shown
     assert gone(started)
     assert list((tmp_path / "first").iterdir()) == []
 
 
 def test_nothing_survives_the_sudden_death_of_the_demo(tmp_path: Path, runs: list[Run]) -> None:
-    """After SIGKILL of the demo, broker, services and plant end by themselves."""
+    """After SIGKILL of the demo all it started ends by itself; the next demo removes the folder that it left."""
     run = Run(tmp_path / "one", "--json")
     runs.append(run)
     run.wait_for(r"\[5/5\] plant")
     started = run.started()
-    assert len([one for one in started if "streams" in " ".join(one.cmdline()) or "kafka.Kafka" in one.cmdline()]) >= 6
+    names = [" ".join(one.cmdline()) for one in started]
+    assert len([name for name in names if "-m streams" in name or "kafka.Kafka" in name]) == len(SERVICES) + 2
     run.process.kill()
     assert gone(started)
+    (left,) = (tmp_path / "one").iterdir()
+    refused = Run(tmp_path / "one", "--lines", "0")
+    runs.append(refused)
+    assert refused.end()[0] == 2
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("options", [("--for", "0"), ("--rate", "1e9"), ("--lines", "0"), ("--port", "70000")])

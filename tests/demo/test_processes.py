@@ -60,10 +60,10 @@ async def test_a_process_that_ends_is_named_with_its_last_words(fleet: Fleet, tm
 
 
 async def test_stop_ends_a_process_that_waits_for_a_broker(tmp_path: Path) -> None:
-    """The plant without a broker keeps trying; `stop` ends it long before it would give up, by its own choice."""
+    """The plant without a broker keeps trying; SIGTERM ends it long before it would give up, and in good order."""
     process = Process(PLANT, ("plant",), tmp_path, nowhere())
     await until(lambda: "sending context" in " ".join(process.last_lines()))
-    assert await asyncio.to_thread(process.child.end) == 1
+    assert await asyncio.to_thread(process.child.end) in {0, 1}
     assert not psutil.pid_exists(process.child.pid)
 
 

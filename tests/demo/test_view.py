@@ -77,12 +77,12 @@ def test_80_by_24_has_services_figures_alerts_and_all_kpis() -> None:
     names = {"validate", "window", "alert", "kpi", "plant"}
     assert [word for word in lines[1].split() if word in names] == ["validate", "window", "alert", "kpi", "plant"]
     assert "lag 3" in lines[1]
-    assert lines[2] == "280 readings/s · 118 open windows, 12 closed · 4 alert and 32 KPI records"
+    assert lines[2].rstrip() == "280 readings/s · 118 open windows, 12 closed · 4 alert and 32 KPI records"
     assert SENTENCE in " ".join(" ".join(line.split()) for line in lines)
     for unit in UNITS:
         row = next(line for line in lines if unit in line)
         ratios = "67.2 % 75.0 % 90.0 % 99.6 %"
-        assert " ".join(row.split()) == f"{unit} {ratios} 1,412 of 1,418 50 % of 84 s"
+        assert " ".join(row.split()) == f"{unit} {ratios} 1,412/1,418 50% of 84 s"
 
 
 def test_machines_stand_in_the_order_in_which_items_pass_them() -> None:
@@ -117,9 +117,9 @@ def test_an_alert_that_does_not_fit_is_cut_and_says_so() -> None:
     model = Model()
     for number in range(5):
         model.observe("ops.alert.v1", alert(number, message=f"Number {number}: {SENTENCE}"), float(number))
-    lines = text(model, 80, 10)
+    lines = text(model, 80, 8)
     assert any("Number 4" in line for line in lines)
-    assert any("…" in line for line in lines)
+    assert any(line.rstrip().endswith("…") for line in lines)
     assert not any("Number 3" in line for line in lines)
 
 
@@ -137,7 +137,7 @@ def test_the_newest_period_of_a_machine_replaces_the_last_and_unknown_values_are
     model.observe("ops.kpi.v1", kpi("line-1-capper", "oee", 0.1, "late", "shift"), 161.0)
     lines = text(model, 80, 24)
     filler = next(line for line in lines if "line-1-filler" in line)
-    assert filler.split() == ["line-1-filler", "-", "-", "-", "-", *"1,412 of 1,418 50 % of 84 s".split()]
+    assert filler.split() == ["line-1-filler", "-", "-", "-", "-", "1,412/1,418", "50%", "of", "84", "s"]
     capper = next(line for line in lines if "line-1-capper" in line)
     assert "67.2 %" in capper
 
@@ -197,8 +197,9 @@ def test_without_a_terminal_each_alert_and_the_figures_of_every_ten_seconds_are_
     assert all("300 readings/s" in line for line in figures)
     assert said.index(f"      alert: {SENTENCE}") < said.index(figures[0])
     told = [line.strip() for line in said if "OEE" in line]
-    assert told == [
-        "lowest OEE of the hour: line-1-capper 67.0 % = availability 75.0 % * effectiveness 90.0 % * quality 99.0 %; "
-        "1,412 of 1,418 items good, 50 % of 84 s known"
-    ]
+    assert len(told) == 1
+    assert told[0] == (
+        "lowest OEE of the hour: line-1-capper 67.0 % = availability 75.0 % * effectiveness 90.0 % * quality 99.0 %;"
+        " 1,412/1,418 items good, 50% of 84 s planned time known"
+    )
     assert all(before != after for before, after in itertools.pairwise(said))

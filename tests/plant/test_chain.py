@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -18,7 +19,7 @@ from streams.core.stage import Moment, Result, StageCore, apply
 from streams.core.validate import Validate
 from streams.kafka import contracts
 from streams.kafka.avro_writer import columns
-from streams.plant.model import SECOND_US
+from streams.plant.model import RUNNING, SECOND_US, UNITS, unit_id
 from streams.plant.plant import Plant
 from tests.plant.published import START_US
 
@@ -110,12 +111,62 @@ def test_the_first_alert_comes_within_twenty_seconds_and_tells_the_story(seed: i
     assert [alert["work_unit"] for alert in faults] == ["line-1-filler"]
 
 
-def test_kpis_come_within_a_minute_and_the_unknown_signal_is_told_once() -> None:
-    """All machines have KPIs after a minute; nothing was rejected; two vibration sensors are unknown."""
-    _, kpis, validate = run(Plant(START_US), 60)
-    assert {kpi["work_unit"] for kpi in kpis} == {
-        f"line-{line}-{unit}" for line in (1, 2) for unit in ("filler", "capper", "labeller", "packer")
+@pytest.fixture(scope="module")
+def plant() -> Plant:
+    """The plant of the demo."""
+    return Plant(START_US)
+
+
+@pytest.fixture(scope="module")
+def outcome(plant: Plant) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Service]:
+    """Alerts, KPIs and the validate service of its first two minutes: a fault, a jam, and counters that roll over."""
+    return run(plant, 120)
+
+
+def test_kpis_come_within_a_minute_and_the_unknown_signal_is_told_once(
+    outcome: tuple[list[dict[str, Any]], list[dict[str, Any]], Service],
+) -> None:
+    """All machines have all KPIs after a minute; nothing was rejected; two vibration sensors are unknown."""
+    _, kpis, validate = outcome
+    first = [kpi for kpi in kpis if kpi["_second"] <= 60]
+    assert {(kpi["work_unit"], kpi["kpi"]) for kpi in first} == {
+        (unit_id(line, unit), name)
+        for line in range(2)
+        for unit in range(len(UNITS))
+        for name in ("availability", "effectiveness", "quality_ratio", "oee")
     }
-    assert {kpi["kpi"] for kpi in kpis} == {"availability", "effectiveness", "quality_ratio", "oee"}
     assert not any(kind == "rejects" for kind, _ in validate.counts)
     assert validate.counts["unknown", "new"] == 2
+
+
+@pytest.mark.parametrize("line", [0, 1])
+@pytest.mark.parametrize("unit", range(len(UNITS)), ids=UNITS)
+def test_kpis_are_those_of_the_plants_own_books(
+    plant: Plant, outcome: tuple[list[dict[str, Any]], list[dict[str, Any]], Service], line: int, unit: int
+) -> None:
+    """Times within 20 ms and items within one sample of what the plant made, and the four ratios follow from them."""
+    newest = {
+        kpi["kpi"]: kpi for kpi in outcome[1] if (kpi["work_unit"], kpi["period"]) == (unit_id(line, unit), "hour")
+    }
+    truth, order = plant.lines[line].segments[unit], plant.lines[line].orders[0]
+    elements = newest["oee"]
+    # All of the time is planned; it reaches as far as the machine's source was heard.
+    until = START_US + round(elements["pbt_s"] * SECOND_US)
+    assert 100 <= elements["pbt_s"] <= 120
+    grid = np.arange(START_US, until, 10_000)
+    running = float((truth.state[truth.at(grid)] == RUNNING).mean() * elements["pbt_s"])
+    assert elements["apt_s"] == pytest.approx(running, abs=0.02)
+    made = truth.count_made(np.array([START_US, until]))
+    rejected = truth.count_rejected(made)
+    sample = 0.5 * order.product.speed_per_s + 1
+    assert elements["pq"] == pytest.approx(made[1] - made[0], abs=sample)
+    assert elements["rq"] == pytest.approx(rejected[1] - rejected[0], abs=1)
+    assert elements["gq"] == pytest.approx(elements["pq"] - elements["rq"], abs=1)
+    availability, quality = elements["apt_s"] / elements["pbt_s"], elements["gq"] / elements["pq"]
+    effectiveness = order.product.planned_run_time_s * elements["pq"] / elements["apt_s"]
+    assert newest["availability"]["value"] == pytest.approx(availability)
+    assert newest["effectiveness"]["value"] == pytest.approx(effectiveness)
+    assert newest["quality_ratio"]["value"] == pytest.approx(quality)
+    assert newest["oee"]["value"] == pytest.approx(availability * effectiveness * quality)
+    assert 0.85 < effectiveness < 0.96
+    assert elements["coverage"] == pytest.approx(1.0, abs=0.01)
