@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 DATA ?=
 # Without a broker, and without what only a checkout has.
-WHEEL_TESTS ?= tests/core tests/contracts tests/test_settings.py
+WHEEL_TESTS ?= tests/core tests/contracts tests/rules tests/test_jars.py tests/test_logs.py tests/test_settings.py
 VENV := .venv
 BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench chaos evaluate wheel lock clean
+.PHONY: help demo test lint format docs bench chaos evaluate wheel lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ lint: $(VENV)/.dev ## ruff (rules and format) and mypy (strict)
 format: $(VENV)/.dev ## let ruff format and repair what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.runtime ## write diagram and tables of README.md anew from streams/topology.py
+	$(BIN)/python -m streams.diagram
 
 bench: $(BENCH_VENV)/.bench ## rates, CPU and latency against the peers -> build/bench.json
 	PYTHONPATH=. $(BENCH_VENV)/bin/python tests/bench/run.py $(ARGS)

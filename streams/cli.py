@@ -25,15 +25,12 @@ Command = Callable[[Settings, argparse.Namespace], int]
 
 def _worker(settings: Settings, given: argparse.Namespace) -> int:
     from streams.agents import service_factory
-    from streams.core.rule import RuleFaults
+    from streams.kafka import contracts
     from streams.kafka.worker import main as run
 
     logs.setup(given.service, settings.log_level, settings.log_format)
-    try:
-        return run(settings, service_factory(given.service), given.accept_data_loss)
-    except RuleFaults as why:
-        print(why, file=sys.stderr)
-        return 2
+    contracts.load_all()  # here, so that the faults of all schema files are told at once
+    return run(settings, service_factory(given.service), given.accept_data_loss)
 
 
 def _topics_create(settings: Settings, _given: argparse.Namespace) -> int:
@@ -134,24 +131,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(words)
     try:
         settings = Settings.load(os.environ, given.config)
-        code: int = given.run(settings, given)
     except SettingsError as why:
         print(why, file=sys.stderr)
         return 2
+    try:
+        code: int = given.run(settings, given)
     except KeyboardInterrupt:
         return 130
     except Exception as why:
-        if not _expected(why):
+        said = _said(why, settings)
+        if said is None:
             raise
-        print(f"plantweave {given.command}: {str(why) or repr(why)}", file=sys.stderr)
+        print(f"plantweave {given.command}: {said}", file=sys.stderr)
         return 1
     return code
 
 
-def _expected(why: Exception) -> bool:
+def _said(why: Exception, settings: Settings) -> str | None:
+    """The sentence for what can go wrong without a fault of the code; None for everything else."""
+    from aiokafka.errors import KafkaError
     from confluent_kafka import KafkaException
 
+    from streams.kafka.contracts import ContractError
+    from streams.kafka.registry import RegistryError
     from streams.kafka.topics import TopicFault
     from streams.kafka.versions import VersionFault
 
-    return isinstance(why, (KafkaException, TopicFault, VersionFault, OSError))
+    if isinstance(why, (KafkaException, KafkaError, TimeoutError)):
+        error = why.args[0].str() if isinstance(why, KafkaException) else repr(why)
+        servers = settings.bootstrap_servers
+        return f"{error}. Is Kafka up at {servers}? PLANTWEAVE_BOOTSTRAP_SERVERS says where it is."
+    known = (ContractError, RegistryError, TopicFault, VersionFault, OSError)
+    return str(why) or repr(why) if isinstance(why, known) else None

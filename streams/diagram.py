@@ -1,8 +1,17 @@
-"""The topology as people read it. Enters: `streams.topology`; leaves: Mermaid text and Markdown tables for the docs."""
+"""The topology as people read it. Enters: `streams.topology`; leaves: Mermaid text and Markdown tables for the docs.
+
+`python -m streams.diagram` (in a checkout) writes them into README.md.
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Final
+
 from streams import topology
+
+README: Final = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def _node(name: str) -> str:
@@ -24,12 +33,11 @@ def flow() -> str:
 def outputs() -> str:
     """Table of the topics that services write, for subscribers."""
     lines = ["| topic | what | key | written by | contract |", "|---|---|---|---|---|"]
-    for stage in topology.STAGES:
-        for topic in stage.writes:
+    for topic in topology.topics():
+        writers = ", ".join(f"`{stage.name}`" for stage in topology.STAGES if topic in stage.writes)
+        if writers:
             path = f"schemas/{topic.schema_path}"
-            lines.append(
-                f"| `{topic.name}` | {topic.text} | `{topic.key}` | `{stage.name}` | [{topic.name}.avsc]({path}) |"
-            )
+            lines.append(f"| `{topic.name}` | {topic.text} | `{topic.key}` | {writers} | [{topic.name}.avsc]({path}) |")
     return "\n".join(lines)
 
 
@@ -65,3 +73,17 @@ def fill(text: str) -> str:
             head, rest = text.split(begin, 1)
             text = f"{head}{begin}\n{make()}\n{end}{rest.split(end, 1)[1]}"
     return text
+
+
+def main() -> int:
+    """Make diagram and tables of README.md anew; 1 where there is no README.md: outside a checkout."""
+    try:
+        README.write_text(fill(README.read_text(encoding="utf-8")), encoding="utf-8")
+    except OSError as why:
+        sys.stderr.write(f"{why}; run it in a checkout\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -41,7 +41,10 @@ class Topic:
 
 @dataclass(frozen=True)
 class Stage:
-    """One service: a consumer group that reads co-partitioned topics, looks things up in context, writes topics."""
+    """One service: a consumer group that reads co-partitioned topics, looks things up in context, writes topics.
+
+    Every service writes REJECTED: what it cannot decode is told there.
+    """
 
     name: str
     reads: tuple[Topic, ...]
@@ -84,21 +87,21 @@ WINDOW_STAGE: Final = Stage(
     "window",
     reads=(READING,),
     context=(SIGNAL,),
-    writes=(WINDOW, LATE),
+    writes=(WINDOW, LATE, REJECTED),
     text="tumbling windows with time-weighted means, coverage and revisions",
 )
 ALERT_STAGE: Final = Stage(
     "alert",
     reads=(READING,),
     context=(SIGNAL, ASSET, PRODUCTION_ORDER),
-    writes=(ALERT,),
+    writes=(ALERT, REJECTED),
     text="threshold, rate-of-change and state rules, enriched as of event time",
 )
 KPI_STAGE: Final = Stage(
     "kpi",
     reads=(READING,),
     context=(SIGNAL, PRODUCTION_ORDER, CALENDAR),
-    writes=(KPI,),
+    writes=(KPI, REJECTED),
     text="ISO 22400-2 elements and KPIs per work unit and hour, order and shift",
 )
 

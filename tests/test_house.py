@@ -34,6 +34,18 @@ def test_modules_and_functions_stay_short() -> None:
     assert too_long == []
 
 
+def test_topics_are_named_in_the_topology_only() -> None:
+    """No other module of the package spells a public topic's name: it takes `topology.X.name`."""
+    spelt = [
+        f"{path.name}, line {node.lineno}: {node.value}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and re.fullmatch(r"(ot|it|ops)\.\S*\.v\d+", str(node.value))
+    ]
+    assert spelt
+    assert [place for place in spelt if not place.startswith("topology.py,")] == []
+
+
 @pytest.mark.parametrize(
     "line",
     [

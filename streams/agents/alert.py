@@ -28,4 +28,4 @@ def service(settings: Settings) -> Service:
     stage = topology.ALERT_STAGE
     serde = AvroSerde(settings, stage)
     core = Alert(rules(settings), disorder_us=settings.allowed_disorder_ms * 1000)
-    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context, topology.REJECTED)
+    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context)

@@ -29,4 +29,4 @@ def service(settings: Settings) -> Service:
     stage = topology.KPI_STAGE
     serde = AvroSerde(settings, stage)
     core = Kpi(kpi_policy.parse(POLICY.read_text(encoding="utf-8")), config(settings))
-    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context, topology.REJECTED)
+    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context)

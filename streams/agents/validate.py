@@ -13,4 +13,4 @@ def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
     stage = topology.VALIDATE
     serde = AvroSerde(settings, stage)
-    return Service(stage.name, stage.reads, stage.writes, Validate(), serde, stage.context, topology.REJECTED)
+    return Service(stage.name, stage.reads, stage.writes, Validate(), serde, stage.context)

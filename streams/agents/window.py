@@ -23,4 +23,4 @@ def service(settings: Settings) -> Service:
     stage = topology.WINDOW_STAGE
     serde = AvroSerde(settings, stage)
     core = Window(config(settings))
-    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context, topology.REJECTED)
+    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context)

@@ -43,6 +43,7 @@ PAYLOAD: Final = pl.Schema(
         "duration_unknown_s": pl.Float64(),
         "coverage": pl.Float64(),
         **STATES,
+        "historical": pl.Boolean(),
     }
 )
 KEY: Final = ("signal_id", "length_s", "window_start")
@@ -142,7 +143,7 @@ def _spread(more: Ints) -> tuple[Ints, Ints]:
     return source, np.arange(marks.size) - first[source]
 
 
-def _windows(held: Held, pieces: Pieces, signals: Signals, length: int) -> dict[str, Ints | Floats]:
+def _windows(held: Held, pieces: Pieces, signals: Signals, length: int) -> dict[str, Ints | Floats | Bools]:
     """All windows of one length; `told`: whether to tell of it, `origin`: the frame's row of its last value."""
     quality = held.quality[pieces.row]
     columns = _times(held, pieces, quality, length) | _readings(held, pieces, quality)
@@ -157,7 +158,7 @@ def _windows(held: Held, pieces: Pieces, signals: Signals, length: int) -> dict[
     return columns
 
 
-def _times(held: Held, pieces: Pieces, quality: Ints, length: int) -> dict[str, Ints | Floats]:
+def _times(held: Held, pieces: Pieces, quality: Ints, length: int) -> dict[str, Ints | Floats | Bools]:
     """Durations in s from sums in whole us, integral (value times s) and time-weighted mean."""
     starts, span = pieces.starts, pieces.span
     good, uncertain, bad = (
@@ -179,7 +180,16 @@ def _times(held: Held, pieces: Pieces, quality: Ints, length: int) -> dict[str, 
     }
 
 
-def _readings(held: Held, pieces: Pieces, quality: Ints) -> dict[str, Ints | Floats]:
+def _historical(held: Held, pieces: Pieces) -> Bools:
+    """Windows whose readings were all sent as historical; one without a reading of its own is not."""
+    if held.live is None:
+        return np.zeros(pieces.starts.size, np.bool_)
+    read = np.logical_or.reduceat(pieces.reading, pieces.starts)
+    historical: Bools = read & ~np.logical_or.reduceat(pieces.reading & held.live[pieces.row], pieces.starts)
+    return historical
+
+
+def _readings(held: Held, pieces: Pieces, quality: Ints) -> dict[str, Ints | Floats | Bools]:
     """Statistics of the readings of each window that are not bad; NaN where there is no number."""
     starts, row = pieces.starts, pieces.row
     usable = pieces.reading & (quality != BAD)
@@ -209,4 +219,5 @@ def _readings(held: Held, pieces: Pieces, quality: Ints) -> dict[str, Ints | Flo
         "m2": np.where(any_number, m2, none),
         "first_time": np.minimum.reduceat(np.where(usable, time, np.iinfo(np.int64).max), starts),
         "last_time": np.maximum.reduceat(np.where(usable, time, 0), starts),
+        "historical": _historical(held, pieces),
     }

@@ -15,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from streams import topology
 from streams.core.context import Context
 from streams.core.kpi_context import FOREVER, Directory, directory
 from streams.core.kpi_elements import HOUR_US, slices
@@ -38,8 +39,6 @@ from streams.core.kpi_tables import (
 )
 from streams.core.stage import Change, Moment, Result, Table, Tables
 
-READING_TOPIC: Final = "ot.reading.v1"
-KPI_TOPIC: Final = "ops.kpi.v1"
 # Processing time after which what chunks put aside is worked in, at the next chunk or timer.
 SETTLE_US: Final = 1_000_000
 
@@ -62,8 +61,8 @@ class Kpi:
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         """Take a chunk of ot.reading.v1 in; leaves KPIs that are due."""
-        if topic != READING_TOPIC:
-            raise ValueError(f"{topic}: the kpi stage reads {READING_TOPIC} only; correct streams/topology.py")
+        if topic != topology.READING.name:
+            raise ValueError(f"{topic}: the kpi stage reads {topology.READING.name} only; correct streams/topology.py")
         ledger, known = Ledger(state), self._directory(context)
         put_aside(ledger, frame, known, self.config.silence_us, moment.now_us)
         settled_us = ledger.settled_us
@@ -96,7 +95,7 @@ class Kpi:
         if units.height:
             rows = self._revise(ledger, known, self._spans(units, ledger.floor_us), moment.now_us)
             if rows.height:
-                out[KPI_TOPIC] = records(rows, known, self.policy, moment.now_us)
+                out[topology.KPI.name] = records(rows, known, self.policy, moment.now_us)
         if floor_us is not None:
             fold(ledger, self.policy, floor_us, self.config.told_silence_us, self.config.retention_us)
         return Result(changes=ledger.changes, out=out, counts=counts, watermark_us=reached.watermark_us)

@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from streams import topology
 from streams.core.context import Context
 from streams.core.frames import ID
 
@@ -56,7 +57,7 @@ class Directory:
 
 def directory(context: Context) -> Directory:
     """The directory of one version of the context."""
-    signals = _signals(context.frame("it.signal.v1"))
+    signals = _signals(context.frame(topology.SIGNAL.name))
     current = signals.unique("signal_id", keep="last", maintain_order=True)
     units = current.group_by("work_unit", maintain_order=True).agg(
         pl.col("work_center", "site", "tenant").last(),
@@ -64,10 +65,10 @@ def directory(context: Context) -> Directory:
         (pl.col("role") == REJECT_COUNTER).any().alias("reject"),
         (pl.col("role") == TOTAL_COUNTER).any().alias("total"),
     )
-    calendar = _calendar(context.frame("it.calendar.v1"), units)
+    calendar = _calendar(context.frame(topology.CALENDAR.name), units)
     shifts = calendar.filter(pl.col("kind") == "shift")
     planned_down = calendar.filter(pl.col("kind") == "planned_downtime")
-    orders, run_times = _orders(context.frame("it.production_order.v1"), units)
+    orders, run_times = _orders(context.frame(topology.PRODUCTION_ORDER.name), units)
     zones = shifts.group_by("work_unit").agg(pl.col("time_zone").drop_nulls().sort().first(), has_calendar=True)
     units = units.join(zones, on="work_unit", how="left").with_columns(
         pl.col("has_calendar").fill_null(value=False), pl.col("time_zone").fill_null("UTC")

@@ -33,7 +33,9 @@ def fold(ledger: Ledger, policy: KpiPolicy, floor_us: int, told_us: int, retenti
     ended = (pl.col("end_us") < floor_us - told_us) & (pl.col("end_us") < pl.col("end_us").max().over("source_id"))
     ledger.change(LIVING_TABLE, Change(delete=living.filter(ended).select(LIVING_TABLE.key)))
     ledger.change(SLICE_TABLE, Change(floor=("start_us", floor_us - retention_us)))
-    ledger.change(PERIOD_TABLE, Change(floor=("keep_us", floor_us)))
+    # Not by a floor: within one step a row that is not to go may be replaced by one that is.
+    frozen = ledger[PERIOD_TABLE].filter(pl.col("keep_us") < floor_us)
+    ledger.change(PERIOD_TABLE, Change(delete=frozen.select(PERIOD_TABLE.key)))
     ledger.remember(floor_us, ledger.settled_us)
 
 

@@ -134,6 +134,9 @@ def records(rows: pl.DataFrame, directory: Directory, policy: KpiPolicy, now_us:
     common = rows.with_columns(
         supersedes=pl.when(pl.col("revision") > 1).then(pl.col("revision") - 1),
         origin=pl.lit("computed"),
+        evidence=pl.lit([], pl.List(pl.String())),
+        rule_id=pl.lit(policy.policy_id),
+        rule_version=pl.lit(policy.version, dtype=pl.Int32()),
         period_start="start_us",
         period_end="end_us",
         pbt_s=pl.col("pbt_us") / 1e6,
@@ -190,7 +193,8 @@ def _missing() -> dict[str, pl.Expr]:
 
 
 FIELDS: Final = (
-    *("kpi_id", "revision", "supersedes", "reason", "site", "tenant", "origin", "historical", "kpi", "value"),
+    *("kpi_id", "revision", "supersedes", "reason", "site", "tenant", "origin", "historical"),
+    *("evidence", "rule_id", "rule_version", "kpi", "value"),
     *("work_center", "work_unit", "period", "period_id", "period_start", "period_end", "final"),
     *("pbt_s", "apt_s", "aust_s", "adet_s", "adot_s", "planned_down_s", "no_shift_s", "unknown_s"),
     *("pri_pq_s", "pri_gq_s", "pq", "gq", "rq", "order_id", "product"),

@@ -22,6 +22,7 @@ from typing import Final
 
 import polars as pl
 
+from streams import topology
 from streams.core.aggregate import aggregate
 from streams.core.context import Context
 from streams.core.frames import ID
@@ -49,10 +50,6 @@ SIGNAL: Final = Table(
 NO_READINGS: Final = READING.empty()
 TASK: Final = Table("task", pl.Schema({"task": pl.Int8(), "watermark": pl.Int64(), "floor": pl.Int64()}), ("task",))
 GAUGE_EVERY_US: Final = 2 * SECOND
-READING_TOPIC: Final = "ot.reading.v1"
-WINDOW_TOPIC: Final = "ot.window.v1"
-LATE_TOPIC: Final = "ot.window.late.v1"
-DICTIONARY: Final = "it.signal.v1"
 
 
 @dataclass(frozen=True)
@@ -112,8 +109,8 @@ class Window:
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         """Buffer the readings, close what the watermark has passed, revise what they correct."""
-        if topic != READING_TOPIC:
-            raise KeyError(f"{topic}: the stage window reads {READING_TOPIC} only")
+        if topic != topology.READING.name:
+            raise KeyError(f"{topic}: the stage window reads {topology.READING.name} only")
         if not frame.height:
             return Result(watermark_us=_watermark(state))
         signals, patience, before_us = self._signals(context), self.config.patience, _watermark(state)
@@ -125,12 +122,12 @@ class Window:
         out = {}
         if made.beyond is not None:
             beyond = pl.Series(made.beyond)
-            out[LATE_TOPIC] = late(frame.filter(beyond), pl.Series(made.at).filter(beyond))
+            out[topology.LATE.name] = late(frame.filter(beyond), pl.Series(made.at).filter(beyond))
             frame = frame.filter(~beyond)
         code = codes(frame["signal_id"])
         revision = revise(state, arrive(frame, code, signals), signals, (before, after), before_us, patience)
         advance = Advance(state, signals, after, revision.rows, before_us, made.watermark_us, moment.now_us)
-        advance.count("readings", "beyond_horizon", out[LATE_TOPIC].height if out else 0)
+        advance.count("readings", "beyond_horizon", out[topology.LATE.name].height if out else 0)
         advance.count("readings", "late", revision.late)
         advance.count("readings", "duplicate", revision.duplicates)
         advance.count("readings", "conflict", revision.conflicts)
@@ -161,7 +158,7 @@ class Window:
     def _signals(self, context: Context) -> Signals:
         """The prepared dictionary; kept while the context stays what it is."""
         if self._prepared is None or self._prepared[0] != context.version:
-            self._prepared = (context.version, prepare(context.frame(DICTIONARY), self.config.defaults))
+            self._prepared = (context.version, prepare(context.frame(topology.SIGNAL.name), self.config.defaults))
         return self._prepared[1]
 
     def _gauges(self, state: Tables, signals: Signals, watermark_us: int, now_us: int) -> dict[str, int]:
@@ -221,7 +218,7 @@ class Window:
         changes |= {"reading": reading, "revised": remember}
         if emitted.height:
             unknown = apply(SIGNAL, state["signal"], changes.get("signal", Change()))
-            out[WINDOW_TOPIC] = windows(emitted, advance.signals, unknown, watermark_us, advance.now_us)
+            out[topology.WINDOW.name] = windows(emitted, advance.signals, unknown, watermark_us, advance.now_us)
             for reason, number in emitted.group_by("reason").len().iter_rows():
                 advance.count("windows", reason, number)
         kept = {name: change for name, change in changes.items() if not _empty(change)}

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from streams.core.aggregate import PAYLOAD
+from streams.core.frames import HISTORICAL
 from streams.core.window_signals import SECOND, Ints, Signals
 
 EQUIPMENT: Final = ("site", "tenant", "work_center", "work_unit", "unit", "role")
@@ -23,6 +24,9 @@ WINDOW: Final = pl.Schema(
         "tenant": pl.String(),
         "origin": pl.String(),
         "historical": pl.Boolean(),
+        "evidence": pl.List(pl.String()),
+        "rule_id": pl.String(),
+        "rule_version": pl.Int32(),
         "work_center": pl.String(),
         "work_unit": pl.String(),
         "signal_id": pl.String(),
@@ -41,6 +45,8 @@ LATE: Final = pl.Schema(
     {
         "site": pl.String(),
         "tenant": pl.String(),
+        "origin": pl.String(),
+        "historical": pl.Boolean(),
         "work_center": pl.String(),
         "signal_id": pl.String(),
         "source_id": pl.String(),
@@ -79,7 +85,9 @@ def windows(
         pl.col("site", "work_center").fill_null(""),
         pl.col("role").fill_null("measurement"),
         pl.lit("computed").alias("origin"),
-        pl.lit(value=False).alias("historical"),
+        pl.lit([], pl.List(pl.String())).alias("evidence"),
+        pl.lit(None).alias("rule_id"),
+        pl.lit(None).alias("rule_version"),
         (start + length.cast(pl.Int64) * SECOND).alias("window_end"),
         pl.lit(watermark_us).alias("watermark"),
         pl.lit(now_us).alias("emitted_at"),
@@ -91,6 +99,8 @@ def late(frame: pl.DataFrame, watermark: pl.Series) -> pl.DataFrame:
     """Frame of `ot.window.late.v1`: readings (READING + COORDINATES) and the watermark (us) when each came."""
     rows = frame.with_columns(
         watermark.alias("watermark"),
+        pl.lit("source").alias("origin"),
+        ((pl.col("flags").fill_null(0) & HISTORICAL) != 0).alias("historical"),
         ((watermark - frame["event_time"]) / SECOND).alias("lateness_s"),
         pl.col("_partition").alias("partition"),
         pl.col("_offset").alias("offset"),

@@ -174,7 +174,7 @@ def _nothing_told() -> list[pl.Expr]:
     """Payload of a window that a correction has emptied: no reading, all of its time unknown."""
     length_s = pl.col("length_s").cast(pl.Float64)
     told = {"duration_unknown_s": length_s}
-    zero = {name for name in PAYLOAD if name.startswith(("count", "duration", "coverage", "transitions"))}
+    zero = {name for name in PAYLOAD if name.startswith(("count", "duration", "coverage", "transitions", "historical"))}
     return [
         told.get(name, pl.lit(0 if name in zero else None)).cast(dtype).alias(name)
         if not isinstance(dtype, pl.List)

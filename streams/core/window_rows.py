@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
-from streams.core.frames import BAD, ID
+from streams.core.frames import BAD, HISTORICAL, ID
 from streams.core.window_signals import Bools, Floats, Ints, Signals, Spans, codes
 
 NEVER: Final = -(1 << 62)
@@ -29,6 +29,7 @@ BUFFERED: Final = pl.Schema(
         "label": ID,
         "quality": pl.Int8(),
         "sequence": pl.Int64(),
+        "historical": pl.Boolean(),
     }
 )
 IDENTITY: Final = ("signal_id", "event_time", "value", "label", "quality")
@@ -46,8 +47,9 @@ class Lives(Protocol):
 class Held:
     """Readings sorted by (signal, event time), one per signal and instant; `until` (us) is when the value ends.
 
-    `index` is the row in `frame`; `entry` the dictionary version as of event time; `repeated` whether any reading was
-    left out because another one of the same signal and instant won.
+    `index` is the row in `frame`; `entry` the dictionary version as of event time; `live` marks the readings that were
+    not sent as historical (None: all of them); `repeated` whether any reading was left out because another one of the
+    same signal and instant won.
     """
 
     frame: pl.DataFrame
@@ -58,6 +60,7 @@ class Held:
     value: Floats
     quality: Ints
     entry: Ints
+    live: Bools | None
     repeated: bool
 
 
@@ -84,6 +87,7 @@ def arrive(frame: pl.DataFrame, code: Ints, signals: Signals) -> pl.DataFrame:
             frame["value_string"].alias("label"),
             quality.alias("quality"),
             frame["sequence"],
+            ((frame["flags"].fill_null(0) & HISTORICAL) != 0).alias("historical"),
         ]
     )
 
@@ -132,6 +136,7 @@ def hold(frame: pl.DataFrame, signals: Signals, lives: Lives) -> Held:
     if bound.any():
         life = np.maximum(lives.at(codes(frame["source_id"])[index]), time)
         until = np.where(bound, np.minimum(until, life), until)
+    historical = frame["historical"]
     return Held(
         frame=frame,
         index=index,
@@ -141,6 +146,7 @@ def hold(frame: pl.DataFrame, signals: Signals, lives: Lives) -> Held:
         value=frame["value"].to_numpy()[index],
         quality=frame["quality"].to_numpy()[index].astype(np.int64),
         entry=entry,
+        live=~historical.to_numpy()[index] if historical.any() else None,
         repeated=repeated,
     )
 
@@ -159,7 +165,7 @@ def _order(code: Ints, time: Ints) -> Ints:
 def _winners(frame: pl.DataFrame, index: Ints, same: Bools) -> Ints:
     """Positions in `index` to keep: of repeats the highest source sequence, then the highest in a fixed total order.
 
-    The order is over texts and numbers, never codes, which differ between processes.
+    The order is over texts and numbers, never codes, which differ between processes. What came live was not historical.
     """
     involved = np.flatnonzero(np.append(same, False) | np.append(False, same))
     rows = frame[index[involved]].select(
@@ -170,6 +176,7 @@ def _winners(frame: pl.DataFrame, index: Ints, same: Bools) -> Ints:
         pl.col("label").cast(pl.String),
         "quality",
         pl.col("source_id").cast(pl.String),
+        ~pl.col("historical"),
         pl.Series("place", involved),
     )
     best = rows.sort(rows.columns, nulls_last=False).unique(["signal_id", "event_time"], keep="last")

@@ -31,6 +31,8 @@ _STYLE: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low
 _SERVICE: Final = {"ready": ("●", "green"), "starting": ("○", "yellow"), "stopped": ("✗", "bold red")}
 # Mark, clock and the gaps between them.
 _INDENT: Final = 11
+# Ratios of less planned time than this say nothing yet.
+_BEGUN_S: Final = 5.0
 # Least lines for alerts, their heading included.
 _LEAST: Final = 4
 
@@ -39,7 +41,7 @@ def render(model: Model, width: int = 80, height: int = 24) -> RenderableType:
     """The whole screen of the demo; readable from 80 columns and 24 lines on."""
     head = _head(model, width)
     body = height - len(head)
-    below = min(len(_rows(model)) + 2, max(body - _LEAST, 3)) if model.kpis else 2
+    below = min(max(len(_rows(model)), 1) + 2, max(body - _LEAST, 3))
     screen = Layout()
     screen.split_column(
         Layout(Group(*head), size=len(head)),
@@ -118,6 +120,8 @@ def _rows(model: Model) -> list[UnitKpis]:
     """One row per machine: its shortest period; machines line by line, in the order in which items pass them."""
     best: dict[str, UnitKpis] = {}
     for kpis in model.kpis.values():
+        if (kpis.pbt_s or 0.0) < _BEGUN_S:
+            continue
         held = best.get(kpis.work_unit)
         if held is None or _rank(kpis) < _rank(held):
             best[kpis.work_unit] = kpis

@@ -61,8 +61,10 @@ def build(settings: Settings, group: str, instance_id: str) -> faust.App:
         stream_processing_timeout=NEVER_S,
         broker_session_timeout=session_s,
         broker_heartbeat_interval=max(0.5, session_s / 10),
-        broker_rebalance_timeout=max(20.0, 2 * session_s),
-        broker_request_timeout=max(30.0, 3 * session_s),
+        # A worker without partitions polls nothing: its membership must not depend on polls, or it never comes back.
+        broker_max_poll_interval=NEVER_S,
+        broker_rebalance_timeout=max(40.0, 2 * session_s),
+        broker_request_timeout=max(50.0, 3 * session_s),
     )
     app.transport = Transport(app.conf.broker_consumer, app)
     for noisy in ("faust", "aiokafka", "mode"):

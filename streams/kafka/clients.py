@@ -64,6 +64,11 @@ async def stop(producer: AIOKafkaProducer) -> None:
             await producer.stop()
     except Exception as why:  # noqa: BLE001 - it is given up in any case
         log.debug("producer did not stop in time: %r", why)
+    finally:
+        # Also where the stop was cancelled or timed out: its sender would go on, and its sockets stay.
+        sender = producer._sender.sender_task if producer._sender is not None else None
+        if sender is not None:
+            sender.cancel()
         await producer.client.close()
 
 

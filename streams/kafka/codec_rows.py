@@ -19,7 +19,7 @@ from streams.kafka.columnar_pack import body
 
 def writable(schema: Mapping[str, Any]) -> bool:
     """Whether polars' bytes are values of this contract: nullable primitives, or arrays of them, null first."""
-    return all(_nullable(field["type"]) for field in schema["fields"])
+    return all(_nullable(field["type"]) for field in avro_writer.stripped(schema)["fields"])
 
 
 def _nullable(declared: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.core.stage import Tables
-from streams.kafka.outbox import Outbox, transact
+from streams.kafka.outbox import Outbox, put, transact
 from streams.kafka.restore import delete_before
 from streams.kafka.shell import Shell
 from streams.kafka.state import Restored, encode, snapshot
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 OUTBOX_BYTES: Final = 32 << 20
 # A commit that moves positions past markers only may wait: nothing depends on it but the lag that people see.
 QUIET_COMMIT_S: Final = 0.5
+PARTS_AT_ONCE: Final = 64  # of 480 KiB: about 30 MiB in one transaction
 PACE_PER_S: Final = 20.0
 PACE_BURST: Final = 5.0
 
@@ -62,6 +63,7 @@ class Committer:
     ) -> None:
         self.outbox = Outbox()
         self.committed_at = time.monotonic()
+        self.committed = dict(positions)
         self.watermark_us = restored.watermark_us
         self._shell = shell
         self._state_tp = state_tp
@@ -70,17 +72,14 @@ class Committer:
         self._tables = tables
         self._failed = failed
         self._delta_bytes, self._snapshot_bytes = restored.delta_bytes, restored.snapshot_bytes
+        self._known = restored.origin is not None
         # Numbers rise over restarts: parts of one record are never mixed with those of an older owner.
         self._sequence = time.time_ns() // 1_000_000
         self._flight: asyncio.Task[None] | None = None
         self._waiting: asyncio.TimerHandle | None = None
         self._truncating: asyncio.Task[None] | None = None
         self._closed = False
-
-    @property
-    def pending(self) -> bool:
-        """Something waits for its commit."""
-        return not self.outbox.empty or self.outbox.moved or (self._flight is not None and not self._flight.done())
+        self._limit_s = shell.settings.transaction_timeout_ms / 1000
 
     async def room(self) -> None:
         """Wait while the last commit is still under way and the next one is already large: memory is bounded."""
@@ -96,24 +95,31 @@ class Committer:
         interval = QUIET_COMMIT_S if self.outbox.empty else self._shell.settings.commit_interval_ms / 1000
         wait = interval - (time.monotonic() - self.committed_at)
         if wait <= 0 or self.outbox.size > OUTBOX_BYTES or (not self.outbox.empty and self._shell.pace.at_once()):
-            self._begin()
-        elif self._waiting is None:
+            self._try_begin()
+        elif self._waiting is None or not self.outbox.empty:
+            if self._waiting is not None:
+                self._waiting.cancel()  # it may have been set for a quiet commit, which waits longer
             self._waiting = asyncio.get_running_loop().call_later(wait, self._wake)
 
     async def settle(self) -> None:
         """Finish the running transaction, and commit what came since."""
-        if self._flight is not None:
-            await asyncio.wait([self._flight])
-        if not self._closed and (not self.outbox.empty or self.outbox.moved):
-            self._begin()
-            if self._flight is not None:
+        while not self._closed:
+            if self._flight is not None and not self._flight.done():
                 await asyncio.wait([self._flight])
+            elif self.outbox.empty and not self.outbox.moved:
+                return
+            else:
+                self._try_begin()
 
-    async def close(self) -> None:
-        """Begin nothing any more; a running transaction is given up."""
+    def halt(self) -> None:
+        """Begin nothing any more: what waits may be half a step."""
         self._closed = True
         if self._waiting is not None:
             self._waiting.cancel()
+
+    async def close(self) -> None:
+        """Begin nothing any more; a running transaction is given up."""
+        self.halt()
         if self._flight is not None and not self._flight.done():
             self._flight.cancel()
             await asyncio.wait([self._flight])
@@ -122,23 +128,34 @@ class Committer:
         self._waiting = None
         self.schedule()
 
+    def _try_begin(self) -> None:
+        """Begin a commit; where its state cannot be encoded the task is given up, and nothing of it is lost."""
+        try:
+            self._begin()
+        except BaseException as why:
+            self.halt()
+            self._flight = asyncio.ensure_future(self._failed(why))
+            log.exception("the state of %s could not be encoded", self._state_tp)
+
     def _begin(self) -> None:
         """Start the transaction for everything up to now."""
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
-        outbox, self.outbox = self.outbox, Outbox()
-        whole = self._delta_bytes > max(self._shell.settings.snapshot_min_bytes, 2 * self._snapshot_bytes)
+        # A state begins with a snapshot: a log that begins with anything else has lost its head.
+        due = self._delta_bytes > max(self._shell.settings.snapshot_min_bytes, 2 * self._snapshot_bytes)
+        whole = due or not self._known
         self._sequence += 1
         values = encode(
             "snapshot" if whole else "delta",
-            snapshot(self._tables) if whole else outbox.changes,
+            snapshot(self._tables) if whole else self.outbox.changes,
             self._positions,
             self._shell.context.offsets,
             self._shell.origin,
             self._sequence,
             self.watermark_us,
         )
+        outbox, self.outbox = self.outbox, Outbox()
         offsets = {TopicPartition(topic, number): at for (topic, number), at in self._positions.items()}
         self._flight = asyncio.ensure_future(self._commit(outbox, values, offsets, whole))
 
@@ -147,8 +164,9 @@ class Committer:
     ) -> None:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._shell.settings.transaction_timeout_ms / 1000):
-                first = await transact(self._producer, self._shell.group, outbox, self._state_tp, values, offsets)
+            first, rest = await self._ahead(values)
+            async with asyncio.timeout(self._limit_s):
+                last = await transact(self._producer, self._shell.group, outbox, self._state_tp, rest, offsets)
         except asyncio.CancelledError as why:
             self._closed = True
             await self._failed(why)
@@ -161,12 +179,28 @@ class Committer:
         self._delta_bytes = 0 if whole else self._delta_bytes + size
         self._snapshot_bytes = size if whole else self._snapshot_bytes
         self.committed_at = time.monotonic()
+        self.committed = {(place.topic, place.partition): at for place, at in offsets.items()}
         self._shell.metrics.committed(self.committed_at - began, outbox.ingest_us, size)
-        if whole:
+        self._known = True
+        first = last if first is None else first
+        if whole and first > 0:
             # Beside the next commits: nothing waits for it.
             self._truncating = asyncio.ensure_future(self._truncate(first))
         self._flight = None
         self.schedule()
+
+    async def _ahead(self, values: list[bytes]) -> tuple[int | None, list[bytes]]:
+        """Send a large snapshot's parts but the last in transactions of their own, or it would not fit one's time.
+
+        Until the last part is there the parts mean nothing. Returns the offset of the first, and what is left to send.
+        """
+        first = None
+        while len(values) > PARTS_AT_ONCE:
+            async with asyncio.timeout(self._limit_s):
+                offset = await put(self._producer, self._state_tp, values[:PARTS_AT_ONCE])
+            first = offset if first is None else first
+            values = values[PARTS_AT_ONCE:]
+        return first, values
 
     async def _truncate(self, first: int) -> None:
         """A snapshot is committed: what precedes it in the state topic is history."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 
 from streams.core.context import Context
 from streams.kafka import codec, contracts
@@ -152,7 +153,7 @@ class ContextStore:
                     await asyncio.sleep(GATHER_S)
                     await self._poll(consumer)
                     self._publish()
-            except KafkaError as why:
+            except (KafkaError, KafkaException) as why:
                 log.warning("context topics not readable, trying again", extra={"why": repr(why)})
                 if self._consumer is not None:
                     await self._consumer.stop()

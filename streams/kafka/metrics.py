@@ -6,11 +6,16 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
 RESTORE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 TRANSACTION_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# What `window` counts among its readings, as outcomes of late ones.
+LATE: Final = {("readings", "late"): "revised", ("readings", "beyond_horizon"): "beyond_horizon"}
+
+# When a counter was made is no measurement, and would double the number of series.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library declares none here
 
 
 class Metrics:
@@ -67,8 +72,8 @@ class Metrics:
                 continue
             if kind == "rejects":
                 self._rejects.labels(label).inc(count)
-            elif kind == "late":
-                self._late.labels(label).inc(count)
+            elif kind == "late" or (kind, label) in LATE:
+                self._late.labels(LATE.get((kind, label), label)).inc(count)
             else:
                 self._counts.labels(kind, label).inc(count)
 

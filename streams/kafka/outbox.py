@@ -78,6 +78,15 @@ async def send(
     return futures
 
 
+async def put(producer: AIOKafkaProducer, state: TopicPartition, values: list[bytes]) -> int:
+    """Commit state records alone; returns the offset of the first."""
+    await producer.begin_transaction()
+    futures = await send(producer, state, [Record(b"state", value) for value in values])
+    await asyncio.gather(*futures)
+    await producer.commit_transaction()
+    return int(futures[0].result().offset)  # type: ignore[attr-defined]
+
+
 async def transact(
     producer: AIOKafkaProducer,
     group: str,
@@ -96,7 +105,7 @@ async def transact(
     for tp, records in outbox.records.items():
         futures += await send(producer, tp, records)
     await producer.send_offsets_to_transaction(dict(offsets), group)
+    # aiokafka commits in spite of a batch that the broker refused: learn of it before, or it would be lost for good.
+    await asyncio.gather(*futures)
     await producer.commit_transaction()
-    for future in futures:
-        future.result()
     return int(first.result().offset)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_MS = 500
+Offsets = dict[tuple[str, int], int]
 DELETE_TIMEOUT_S = 20.0
 
 
@@ -29,8 +30,8 @@ async def restore(
     tables: Iterable[Table],
     inputs: Iterable[TopicPartition],
     progress: Callable[[int, int], None],
-) -> tuple[Restored, dict[tuple[str, int], int]]:
-    """State of one task and the log start of each input.
+) -> tuple[Restored, Offsets, Offsets]:
+    """State of one task, and log start and end of each input.
 
     The caller has initialised its transactional producer before: that ended the former owner's transaction, so that
     the last stable offset is the end. `progress` gets (records read, records in all).
@@ -42,6 +43,7 @@ async def restore(
         consumer.assign([state, *inputs])
         consumer.pause(*inputs)
         starts = await consumer.beginning_offsets(list(inputs))
+        ends = await consumer.end_offsets(list(inputs))
         begin = (await consumer.beginning_offsets([state]))[state]
         end = (await consumer.end_offsets([state]))[state]
         consumer.seek(state, begin)
@@ -53,14 +55,29 @@ async def restore(
             progress(await consumer.position(state) - begin, end - begin)
     finally:
         await consumer.stop()
-    return reader.restored, {(tp.topic, tp.partition): offset for tp, offset in starts.items()}
+    return reader.restored, _by_place(starts), _by_place(ends)
 
 
-def check_positions(service: str, restored: Restored, starts: dict[tuple[str, int], int], accept_loss: bool) -> None:
+def _by_place(offsets: dict[TopicPartition, int]) -> Offsets:
+    return {(place.topic, place.partition): offset for place, offset in offsets.items()}
+
+
+def check_positions(service: str, restored: Restored, starts: Offsets, ends: Offsets, accept_loss: bool) -> None:
     """Raise `DataLoss` where a position lies below the log start: retention was faster than the service.
 
-    With `accept_loss` such positions move to the log start, and the log says so.
+    With `accept_loss` such positions move to the log start, and the log says so. A position beyond the end raises
+    `StateFault`: the topic was emptied, or is another one.
     """
+    beyond = [
+        f"{topic}/{partition} ends at {ends[topic, partition]}, read up to {position}"
+        for (topic, partition), position in restored.positions.items()
+        if position > ends.get((topic, partition), position)
+    ]
+    if beyond:
+        raise StateFault(
+            f"{service}: input was truncated after it had been read ({'; '.join(beyond)}). Restore the topic, or give "
+            f"up the state with `plantweave state reset {service} --yes`."
+        )
     gone = [
         f"{topic}/{partition} from {position} to {starts[(topic, partition)]}"
         for (topic, partition), position in restored.positions.items()

@@ -42,7 +42,7 @@ class AvroSerde:
             topic.name: WriterSchemas(contracts.load(topic.name), registry=self._registry is not None)
             for topic in stage.reads
         }
-        self._written = (*stage.writes, topology.REJECTED)
+        self._written = stage.writes
         self._prefixes: dict[str, bytes] = {}
         self._encoders: dict[str, codec.Encoder | RowEncoder] = {}
 

@@ -52,7 +52,7 @@ class Serde(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """One service: consumer group, inputs, pure core, serde. `rejects` is where undecodable records are told."""
+    """One service: consumer group, inputs, outputs, pure core, serde, context."""
 
     name: str
     reads: tuple[Topic, ...]
@@ -60,12 +60,12 @@ class Service:
     core: StageCore
     serde: Serde
     context: tuple[Topic, ...] = ()
-    rejects: Topic | None = None
 
     def output(self, name: str) -> Topic:
         """The declared output topic called `name`. KeyError: a core that writes elsewhere is bad code."""
-        outputs = [*self.writes] if self.rejects is None else [*self.writes, self.rejects]
-        for topic in outputs:
+        for topic in self.writes:
             if topic.name == name:
                 return topic
-        raise KeyError(f"{name} is no output of {self.name}; the topology declares {[topic.name for topic in outputs]}")
+        raise KeyError(
+            f"{name} is no output of {self.name}; the topology declares {[topic.name for topic in self.writes]}"
+        )

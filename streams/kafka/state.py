@@ -137,6 +137,7 @@ class Reader:
         self._tables = {table.name: table for table in tables}
         self._parts: list[bytes] = []
         self._sequence = -1
+        self._begun = False
         self.restored = Restored(tables={name: table.empty() for name, table in self._tables.items()})
 
     def add(self, value: bytes | None) -> None:
@@ -163,6 +164,13 @@ class Reader:
         length = struct.unpack_from(">I", whole)[0]
         header = json.loads(whole[4 : 4 + length])
         restored = self.restored
+        if header["kind"] != "snapshot" and not self._begun:
+            raise StateFault(
+                "the state topic begins in the middle: its head was deleted, by a retention or by compaction. Set "
+                "cleanup.policy=delete, retention.ms=-1 and retention.bytes=-1 on it; "
+                "`plantweave state reset SERVICE --yes` starts from nothing."
+            )
+        self._begun = True
         if header["kind"] == "snapshot":
             restored.tables = {name: table.empty() for name, table in self._tables.items()}
             restored.snapshot_bytes, restored.delta_bytes = len(whole), 0

@@ -28,7 +28,8 @@ from streams.kafka.shell import Shell
 
 log = logging.getLogger(__name__)
 
-SEEK_LIMIT_S: Final = 5.0
+# Longer than a commit of another task may take: one agent serves all.
+SEEK_LIMIT_S: Final = 30.0
 CLOSE_LIMIT_S: Final = 15.0
 
 
@@ -60,18 +61,14 @@ class Task:
         self._producer: AIOKafkaProducer | None = None
         self._committer: Committer | None = None
         self._lost: dict[tuple[str, int], float] = {}
+        self._stalled: dict[tuple[str, int], tuple[int, float]] = {}
         self._caught_up_since_us: int | None = None
-        self._restored_at, self._restored = 0.0, -1
+        self.restored_at, self._restored = 0.0, -1  # monotonic time of the restore's last progress, and how far it is
 
     @property
     def tps(self) -> set[TP]:
         """Its input partitions."""
         return {TP(topic, self.partition) for topic in self._inputs}
-
-    @property
-    def moved_at(self) -> float:
-        """Monotonic time of the last commit or, before the first, of the last progress of the restore; 0: none yet."""
-        return self._committer.committed_at if self._committer is not None else self._restored_at
 
     @property
     def watermark_us(self) -> int | None:
@@ -86,16 +83,11 @@ class Task:
         await self._producer.start()
         state_tp = TopicPartition(shell.full(topology.state_topic(shell.service.name)), self.partition)
         inputs = [TopicPartition(tp.topic, tp.partition) for tp in sorted(self.tps)]
-        restored, starts = await restore(
-            shell.settings,
-            state_tp,
-            self._tables.values(),
-            inputs,
-            self._restoring,
-        )
+        tables = self._tables.values()
+        restored, starts, ends = await restore(shell.settings, state_tp, tables, inputs, self._restoring)
         if restored.origin is not None:
             shell.origin.check(restored.origin)
-        check_positions(shell.service.name, restored, starts, self._accept_loss)
+        check_positions(shell.service.name, restored, starts, ends, self._accept_loss)
         self._state = restored.tables
         self.positions = {key: restored.positions.get(key, starts[key]) for key in starts}
         self._committer = Committer(
@@ -111,7 +103,7 @@ class Task:
 
     def _restoring(self, done: int, total: int) -> None:
         if done > self._restored:
-            self._restored, self._restored_at = done, time.monotonic()
+            self._restored, self.restored_at = done, time.monotonic()
         self.shell.metrics.restoring(self.partition, done, total)
 
     async def close(self) -> None:
@@ -136,6 +128,8 @@ class Task:
 
     async def discard(self, why: BaseException) -> None:
         """Give up memory and producer: memory may be ahead of the log. The manager opens the task anew."""
+        if self._committer is not None:
+            self._committer.halt()  # at once: what waits there may be half a step
         fenced = isinstance(why, ProducerFenced)
         if self.status in (Status.OPEN, Status.OPENING):
             self.status = Status.FENCED if fenced else Status.DISCARDED
@@ -152,10 +146,14 @@ class Task:
                 return
             key = (chunk.topic, chunk.partition)
             position = self.positions[key]
-            if chunk.end <= position:
+            if chunk.begin is None and key in self._lost:
+                # Asked for and again not to be had: opening anew tells why, most likely a data loss.
+                await self.discard(LookupError(f"offset {position} of {chunk.topic}/{chunk.partition} is out of range"))
                 return
             if chunk.begin is None or chunk.begin > position:
                 await self._seek(key, position)
+                return
+            if chunk.end <= position:
                 return
             self._lost.pop(key, None)
             if chunk.records and not await self._step(chunk, position):
@@ -171,14 +169,15 @@ class Task:
         if self.status is not Status.OPEN:
             return False  # a commit failed while a writer schema was fetched
         self.shell.metrics.counts(decoded.counts)
-        if decoded.rejects is not None and decoded.rejects.height and service.rejects is not None:
-            self._put(service.rejects.name, decoded.rejects)
+        if decoded.rejects is not None and decoded.rejects.height:
+            self._put(topology.REJECTED.name, decoded.rejects)
         frame = decoded.frame
         if frame.height:
             moment = Moment(time.time_ns() // 1000, None)
             self._absorb(service.core.step(topic.name, frame, self._state, self.shell.context.current, moment))
             self.shell.metrics.records(topic.name, frame.height)
-            earliest = frame["_time"].min()
+            # From the raw reading's arrival on, where the frame still knows it: latency over all hops.
+            earliest = frame["ingest_time" if "ingest_time" in frame.columns else "_time"].min()
             if self._committer is not None and isinstance(earliest, int):
                 self._committer.outbox.came(earliest)
         return True
@@ -226,7 +225,10 @@ class Task:
         if key not in self._lost:
             self._lost[key] = time.monotonic()
             self.shell.metrics.sought()
-            await self.shell.consumer.seek_again(TP(*key), position)
+            try:
+                await self.shell.consumer.seek_again(TP(*key), position)
+            except (TimeoutError, RuntimeError) as why:  # the consumer is stopping, or hangs in a reconnect
+                await self.discard(why)
 
     def lags(self, unknown: int = 0) -> dict[str, int]:
         """Offsets between position and last stable offset, by topic; `unknown` where nothing was fetched yet."""
@@ -236,10 +238,16 @@ class Task:
             found[self._inputs[topic].name] = unknown if end is None else max(0, end - position)
         return found
 
-    @property
-    def behind(self) -> bool:
-        """There is input that it has not committed yet, as far as the broker told."""
-        return any(self.lags().values()) or (self._committer is not None and self._committer.pending)
+    def lagging_since(self, now: float) -> float | None:
+        """Since when an input has had lag while its committed position did not move (monotonic s); None: it moves."""
+        committed = {} if self._committer is None else self._committer.committed
+        for key, at in committed.items():
+            end = self.shell.consumer.stable_end(TP(*key))
+            if end is None or end <= at:
+                self._stalled.pop(key, None)
+            elif self._stalled.get(key, (-1, now))[0] != at:
+                self._stalled[key] = (at, now)
+        return min((since for _, since in self._stalled.values()), default=None)
 
     def rows(self) -> dict[str, int]:
         """Rows of each table."""

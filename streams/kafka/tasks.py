@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from faust.types import TP
 
 from streams.kafka.chunks import Chunk
+from streams.kafka.registry import RegistryError
 from streams.kafka.restore import DataLoss
 from streams.kafka.shell import Shell
 from streams.kafka.state import StateFault
@@ -46,6 +47,7 @@ class Tasks:
         self._ticker: asyncio.Task[None] | None = None
         self._lagging_since: dict[int, float] = {}
         self._stopping = False
+        self._accepting = set(range(shell.origin.partitions)) if shell.accept_data_loss else set()
 
     # -- assignment ------------------------------------------------------------------------------------------------
 
@@ -58,17 +60,30 @@ class Tasks:
                 by_number[tp.partition].add(tp.topic)
         for number, topics in by_number.items():
             if topics != inputs:
-                raise CoPartitionFault(
+                fault = (
                     f"partition {number} of {sorted(inputs - topics)} went to another worker than {sorted(topics)}; "
-                    "all inputs of a service need the same number of partitions: run `plantweave topics check`"
                 )
+                more = "all inputs of a service need the same number of partitions: run `plantweave topics check`"
+                self._fail(CoPartitionFault(fault + more))
+                return
         await self.revoke(set(self._tasks) - set(by_number))
         if self._ticker is None:
             self._ticker = asyncio.ensure_future(self._tick())
         for number in sorted(by_number):
             if number not in self._keepers and not self._stopping:
                 self._keepers[number] = asyncio.ensure_future(self._keep(number))
+                self._keepers[number].add_done_callback(self._kept)
         self.assigned_once = True
+
+    def _kept(self, keeper: asyncio.Task[None]) -> None:
+        """A keeper that ended by an error would leave its task closed for good, and nobody would know."""
+        if not keeper.cancelled() and (why := keeper.exception()) is not None:
+            self._fail(why)
+
+    async def revoked(self) -> None:
+        """The group takes all partitions back; not ready until it has given some, or none, again."""
+        self.assigned_once = False
+        await self.revoke()
 
     async def revoke(self, numbers: Iterable[int] | None = None) -> None:
         """Close these tasks (all of them by default), each after its transaction."""
@@ -78,7 +93,9 @@ class Tasks:
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
-        await asyncio.gather(*(task.close() for task in tasks))
+        # A keeper that was closing its task when it was cancelled left it half closed: closing twice is harmless.
+        newest = [self._newest[number] for number in leaving if number in self._newest]
+        await asyncio.gather(*(task.close() for task in {*tasks, *newest}))
         topics = tuple(topic.name for topic in self.shell.service.reads)
         tables = tuple(table.name for table in self.shell.service.core.tables)
         for number in leaving:
@@ -96,7 +113,7 @@ class Tasks:
     async def _keep(self, number: int) -> None:
         """Open a task and open it again after each failure, until revoked."""
         attempt = 0
-        accept_loss = self.shell.accept_data_loss
+        accept_loss = number in self._accepting
         while True:
             task = self._newest[number] = Task(self.shell, number, accept_loss)
             try:
@@ -118,7 +135,9 @@ class Tasks:
                 await task.close()
                 raise
             self._tasks[number] = task
-            accept_loss = False  # what was accepted is what was lost before the start
+            # What was accepted is what was lost before the start.
+            accept_loss = False
+            self._accepting.discard(number)
             opened = time.monotonic()
             await task.failed.wait()
             self._tasks.pop(number, None)
@@ -146,6 +165,8 @@ class Tasks:
         except asyncio.CancelledError as why:
             await task.discard(why)
             raise
+        except (TimeoutError, RegistryError) as why:
+            await task.discard(why)  # the registry does not answer: again, after a pause, from the last commit
         except BaseException as why:
             # Bad code, not bad data: going on would lose the chunk. Rust panics derive from BaseException.
             await task.discard(RuntimeError(str(why)))
@@ -187,7 +208,7 @@ class Tasks:
         for number, task in self._tasks.items():
             self._note(number, task)
         before = time.monotonic() - timeout_s
-        since = {number: max(at, self._newest[number].moved_at) for number, at in self._lagging_since.items()}
+        since = {number: max(at, self._newest[number].restored_at) for number, at in self._lagging_since.items()}
         return [self._newest[number].name for number, at in since.items() if at < before]
 
     def _sample(self, number: int, task: Task) -> None:
@@ -195,7 +216,8 @@ class Tasks:
         self.shell.metrics.task(number, task.watermark_us, task.rows(), task.lags())
 
     def _note(self, number: int, task: Task) -> None:
-        if task.behind:
-            self._lagging_since.setdefault(number, time.monotonic())
-        else:
+        since = task.lagging_since(time.monotonic())
+        if since is None:
             self._lagging_since.pop(number, None)
+        else:
+            self._lagging_since[number] = since

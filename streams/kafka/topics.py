@@ -17,7 +17,12 @@ CONTEXT_HORIZON_MS: Final = 35 * topology.DAY_MS
 RAW_FOLDER: Final = topology.RAW_READING.folder
 TIMEOUT_S: Final = 20.0
 # State is kept until a snapshot covers it; DeleteRecords removes it then, never time.
-STATE_CONFIG: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": str(64 << 20)}
+STATE_CONFIG: Final = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "segment.bytes": str(64 << 20),
+}
 
 
 class TopicFault(RuntimeError):

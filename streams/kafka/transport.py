@@ -19,6 +19,7 @@ from faust.types import TP
 from streams.kafka.chunks import Polled
 
 FETCH_MAX_WAIT_MS = 500
+FETCH_MAX_BYTES = 16 << 20
 SEEK_TIMEOUT_S = 10.0
 IDLE_POLL_S = 0.05
 
@@ -57,7 +58,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         consumer._retry_backoff_ms = 100
         self._assignor = RangePartitionAssignor
-        consumer._fetch_max_bytes = max(52_428_800, int(conf.consumer_max_fetch_size or 0))
+        # A poll decompresses all it was given: what it is given is bounded.
+        consumer._fetch_max_bytes = max(FETCH_MAX_BYTES, int(conf.consumer_max_fetch_size or 0))
         return consumer
 
     def __post_init__(self) -> None:

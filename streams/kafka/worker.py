@@ -28,10 +28,11 @@ from streams.kafka.context import ContextStore
 from streams.kafka.health import Health
 from streams.kafka.metrics import Metrics
 from streams.kafka.registry import RegistryError
+from streams.kafka.restore import DataLoss
 from streams.kafka.service import Service
 from streams.kafka.shell import Shell
-from streams.kafka.state import Origin
-from streams.kafka.tasks import Tasks
+from streams.kafka.state import Origin, StateFault
+from streams.kafka.tasks import CoPartitionFault, Tasks
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,6 @@ class Worker:
         self.context = ContextStore(settings, self.service.context, self.metrics)
         self._tasks: Tasks | None = None
         self._stop = asyncio.Event()
-        self._app: faust.App | None = None
         self.health = Health(self.metrics, self._not_ready, self._not_live)
 
     async def run(self) -> int:
@@ -116,8 +116,7 @@ class Worker:
         prefix = self.settings.topic_prefix
         inputs = [prefix + topic.name for topic in self.service.reads]
         state = prefix + topology.state_topic(self.service.name)
-        rejects = [self.service.rejects] if self.service.rejects else []
-        outputs = [prefix + topic.name for topic in (*self.service.writes, *rejects)]
+        outputs = [prefix + topic.name for topic in self.service.writes]
         context = [prefix + topic.name for topic in self.service.context]
         counts = topic_admin.partitions(self.settings, [*inputs, state, *outputs, *context])
         number = topic_admin.check_co_partitioning(
@@ -127,26 +126,8 @@ class Worker:
         return Origin(cluster, ids, number, self.service.name), counts
 
     async def _serve(self, origin: Origin, partitions: dict[str, int]) -> int:
-        instance = self.settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
-        app = self._app = faust_app.build(self.settings, self.group, f"{self.service.name}-{instance}")
-        app.finalize()
-        blocks.install(self.settings.topic_prefix + topic.name for topic in self.service.reads if topic.bulk)
-        shell = Shell(
-            self.service,
-            self.settings,
-            origin,
-            self.group,
-            faust_app.consumer_of(app),
-            self.context,
-            self.metrics,
-            CommitPace(),
-            partitions,
-            self.accept_data_loss,
-        )
-        tasks = self._tasks = Tasks(shell)
-        names = [shell.full(topic.name) for topic in self.service.reads]
-        faust_app.add_agent(app, self.service.name, names, tasks.process)
-        faust_app.follow_assignments(app, tasks.assign, tasks.revoke)
+        """Join the group and work until told to stop, until a fault, or until Faust gives up."""
+        app, tasks = self._build(origin, partitions)
         try:
             await self._until_end(app, tasks)
         except KafkaError as why:
@@ -158,7 +139,7 @@ class Worker:
         await tasks.stop()
         await self._stop_app(app)
         if fatal is not None:
-            log.error("stopping: %s", fatal, exc_info=fatal)
+            log.error("stopping: %s", fatal, exc_info=None if isinstance(fatal, TOLD) else fatal)
             return 1
         if crashed is not None and not self._stop.is_set():
             log.error("the Faust app crashed, starting over", extra={"why": repr(crashed)})
@@ -167,8 +148,26 @@ class Worker:
         log.info("stopped")
         return 0
 
+    def _build(self, origin: Origin, partitions: dict[str, int]) -> tuple[faust.App, Tasks]:
+        """The Faust app with its agent, and the tasks it feeds."""
+        settings, service = self.settings, self.service
+        instance = settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
+        app = faust_app.build(settings, self.group, f"{service.name}-{instance}")
+        app.finalize()
+        blocks.install(settings.topic_prefix + topic.name for topic in service.reads if topic.bulk)
+        consumer = faust_app.consumer_of(app)
+        pace, lossy = CommitPace(), self.accept_data_loss
+        shell = Shell(
+            service, settings, origin, self.group, consumer, self.context, self.metrics, pace, partitions, lossy
+        )
+        tasks = self._tasks = Tasks(shell)
+        names = [shell.full(topic.name) for topic in service.reads]
+        faust_app.add_agent(app, service.name, names, tasks.process)
+        faust_app.follow_assignments(app, tasks.assign, tasks.revoked)
+        return app, tasks
+
     async def _until_end(self, app: faust.App, tasks: Tasks) -> None:
-        """Start Faust and wait for what ends the worker, which may come while the start waits for the broker."""
+        """Start Faust and wait for what ends the worker, which may come while that start waits for the broker."""
         starting = asyncio.ensure_future(app.start())
         stop = asyncio.ensure_future(self._stop.wait())
         ends: list[asyncio.Future[Any]] = [stop, tasks.fatal, self.context.failed]
@@ -205,6 +204,8 @@ class Worker:
 
 
 RESTART = 75
+# Faults whose sentence says it all: no stack is logged with them.
+TOLD = (StateFault, DataLoss, CoPartitionFault)
 
 
 def _say_what_waits() -> None:
@@ -218,15 +219,27 @@ async def _crashed(app: faust.App) -> None:
         await asyncio.sleep(0.25)
 
 
+def again(argv: list[str]) -> list[str]:
+    """The command that starts a crashed worker over; a data loss is accepted once, not at every start."""
+    return [word for word in argv if word != "--accept-data-loss"]
+
+
 def main(settings: Settings, make_service: Callable[[Settings], Service], accept_data_loss: bool = False) -> int:
     """Run a worker on uvloop; a crashed Faust app starts over with the same process id."""
     import uvloop
 
     async def run() -> None:
-        code = await Worker(settings, make_service, accept_data_loss).run()
+        try:
+            code = await Worker(settings, make_service, accept_data_loss).run()
+        except (OSError, ValueError, versions.VersionFault) as why:
+            log.error("%s", str(why) or repr(why))  # noqa: TRY400 - settings, rules, a taken port: the sentence says it
+            code = 1
+        except BaseException:  # whatever it was: threads of a half-started client would keep the process
+            log.exception("the worker failed")
+            code = 1
         logging.shutdown()
         if code == RESTART:
-            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same command again
+            os.execv(sys.executable, again(sys.orig_argv))  # noqa: S606 - the same command
         # From here, not after the loop: what is left of half-stopped clients must not keep a stopped worker alive.
         os._exit(code)
 

@@ -16,6 +16,10 @@ from streams.kafka import avro_writer, contracts
 
 TOPICS = [topic.name for topic in topology.topics()]
 BULK = [topic.name for topic in topology.topics() if topic.bulk]
+DERIVED = [topology.WINDOW.name, topology.ALERT.name, topology.KPI.name]
+# What every derived record has from version 1 on, so that corrections, rules and proofs need no new version.
+ROOM = {"revision", "supersedes", "reason", "evidence", "rule_id", "rule_version"}
+ROOM |= {"origin", "site", "tenant", "historical"}
 NULLABLE_TIME = ["null", {"type": "long", "logicalType": "timestamp-micros"}]
 
 
@@ -46,6 +50,18 @@ def test_all_contracts_load_and_no_file_is_left_over() -> None:
 def test_site_and_tenant_are_in_every_record(name: str) -> None:
     """One cluster may serve several sites and companies: no record leaves that open."""
     assert {"site", "tenant"} <= {part["name"] for part in contracts.load(name).schema["fields"]}
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_every_derived_record_has_room_for_corrections_and_proof(name: str) -> None:
+    """Revision, what it supersedes and why, evidence, rule and its version, origin, place, historical."""
+    assert {part["name"] for part in contracts.load(name).schema["fields"]} >= ROOM
+
+
+def test_no_derived_topic_is_left_out() -> None:
+    """Topics from the window stage on are derived, but for late readings, which are passed on as they came."""
+    derived = {topic.name for topic in topology.topics() if topic.folder >= topology.WINDOW.folder}
+    assert derived == {*DERIVED, topology.LATE.name}
 
 
 @pytest.mark.parametrize("name", BULK)

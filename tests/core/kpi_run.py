@@ -16,12 +16,17 @@ from streams.core.kpi import Kpi
 from streams.core.kpi_policy import KpiPolicy, parse
 from streams.core.kpi_progress import KpiConfig
 from streams.core.stage import Moment, Result, apply
-from tests.core.reference_kpi import MINUTE, Plant
+from tests.core.reference_kpi import HOUR, MINUTE, Plant
 
 ROOT = Path(__file__).parents[2]
 POLICY = ROOT / "streams" / "rules" / "kpi" / "iso22400.toml"
 NOW = 1_790_000_000_000_000
 T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+SECOND = 1_000_000
+EIGHT = T0 + 8 * HOUR
+ORDER: dict[str, Any] = {"order_id": "o1", "actual_start": EIGHT, "planned_run_time_s": 1.0}
+SHIFT: dict[str, Any] = {"entry_id": "s1", "start": EIGHT, "end": EIGHT + 8 * HOUR}
+HOUR_EIGHT = "filler|hour|2026-01-01T08:00:00Z"
 TYPES = {"string": pl.String(), "long": pl.Int64(), "int": pl.Int32(), "double": pl.Float64(), "boolean": pl.Boolean()}
 LABELS = pl.List(pl.Struct({"key": pl.String(), "value": pl.String()}))
 
@@ -42,10 +47,10 @@ def _dtype(kind: Any) -> Any:
     return TYPES[kind]
 
 
-SIGNAL = schema("00-context/it.signal.v1.avsc")
-ORDER = schema("00-context/it.production_order.v1.avsc")
-CALENDAR = schema("00-context/it.calendar.v1.avsc")
-KPI = schema("50-kpi/ops.kpi.v1.avsc")
+SIGNAL_COLUMNS = schema("00-context/it.signal.v1.avsc")
+ORDER_COLUMNS = schema("00-context/it.production_order.v1.avsc")
+CALENDAR_COLUMNS = schema("00-context/it.calendar.v1.avsc")
+KPI_COLUMNS = schema("50-kpi/ops.kpi.v1.avsc")
 
 
 def policy(*replaced: tuple[str, str]) -> KpiPolicy:
@@ -71,7 +76,7 @@ def signals(*items: dict[str, Any]) -> pl.DataFrame:
         "work_center": "line-1",
         "reporting": "on_change",
     }
-    return rows(SIGNAL, items, **defaults, work_unit="filler", factor=1.0, offset=0.0)
+    return rows(SIGNAL_COLUMNS, items, **defaults, work_unit="filler", factor=1.0, offset=0.0)
 
 
 STANDARD = (
@@ -93,8 +98,8 @@ def context(
     entry = {"site": "hall", "work_center": "line-1", "kind": "shift", "name": "early"}
     frames = {
         "it.signal.v1": signals(*STANDARD) if dictionary is None else dictionary,
-        "it.production_order.v1": rows(ORDER, orders, **order),
-        "it.calendar.v1": rows(CALENDAR, calendar, **entry),
+        "it.production_order.v1": rows(ORDER_COLUMNS, orders, **order),
+        "it.calendar.v1": rows(CALENDAR_COLUMNS, calendar, **entry),
     }
     return Context(frames, version)
 
@@ -145,6 +150,15 @@ def beats(start: int, end: int, step: int = MINUTE) -> list[dict[str, Any]]:
     return [beat(at) for at in range(start, end + 1, step)]
 
 
+def morning() -> list[dict[str, Any]]:
+    """Eight to half past nine: ten minutes of fault, 1,800 good and 200 rejected items."""
+    return [
+        *(state(EIGHT, "Running"), good(EIGHT, 0), reject(EIGHT, 0), *beats(EIGHT, EIGHT + 90 * MINUTE)),
+        *(state(EIGHT + 30 * MINUTE, "fault"), state(EIGHT + 40 * MINUTE, "running")),
+        *(good(EIGHT + 50 * MINUTE, 1800), reject(EIGHT + 50 * MINUTE, 200)),
+    ]
+
+
 class Run:
     """One task: its tables, its context, what it wrote (the latest record per id in `latest`)."""
 
@@ -178,7 +192,7 @@ class Run:
         written: list[dict[str, Any]] = []
         for topic, out in result.out.items():
             assert topic == "ops.kpi.v1"
-            assert out.schema == KPI, "the record has exactly the contract's fields"
+            assert out.schema == KPI_COLUMNS, "the record has exactly the contract's fields"
             written += out.to_dicts()
         self.records += written
         return written

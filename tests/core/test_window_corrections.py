@@ -41,7 +41,7 @@ def test_a_reading_beyond_the_horizon_goes_to_the_late_topic() -> None:
     run.step([at(5)])
     run.step([at(102)])
     before = len(run.windows)
-    run.step([at(39.5, 3.5), at(40.5)])
+    run.step([at(39.5, 3.5, historical=True), at(40.5)])
     assert run.counts["readings", "beyond_horizon"] == 1
     revised = {(row["window_start"] - T0) // SECOND: row["count"] for row in run.windows[before:]}
     assert revised == {0: 2, 40: 1}
@@ -49,7 +49,18 @@ def test_a_reading_beyond_the_horizon_goes_to_the_late_topic() -> None:
     assert late["lateness_s"] == 60.5
     assert late["watermark"] == T0 + 100 * SECOND
     assert (late["partition"], late["offset"]) == (3, 2)
+    assert (late["origin"], late["historical"]) == ("source", True)
     assert (late["signal_id"], late["value_double"], late["work_center"]) == ("temperature", 3.5, "line-9")
+
+
+def test_a_window_is_historical_until_a_live_reading_is_in_it() -> None:
+    """All readings sent as historical: so is the window. A live one, even a repeat of one of them, revises that."""
+    run = started()
+    run.step([at(3, historical=True), at(5, historical=True), at(13, historical=True), at(15), at(22, historical=True)])
+    assert [(row["window_start"] - T0, row["historical"]) for row in run.windows] == [(0, True), (10 * SECOND, False)]
+    run.step([at(5)])
+    assert [(row["revision"], row["count"], row["historical"]) for row in run.windows[2:]] == [(2, 2, False)]
+    assert run.counts["readings", "duplicate"] == 1
 
 
 def test_an_exact_duplicate_counts_once() -> None:

@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {"validate", "window", "alert", "kpi"}
+# Colours and movements of the cursor.
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Run:
@@ -83,7 +85,8 @@ class Terminal:
     def wait_for(self, pattern: str, limit_s: float = 60.0) -> None:
         """Return once it has shown a match."""
         with self._more:
-            assert self._more.wait_for(lambda: re.search(pattern, self.shown), limit_s), self.shown
+            found = self._more.wait_for(lambda: re.search(pattern, CONTROL.sub("", self.shown)), limit_s)
+            assert found, self.shown
 
     def close(self) -> None:
         """Nothing more is shown."""
@@ -99,7 +102,10 @@ def runs() -> Iterator[list[Run]]:
     yield runs
     for run in runs:
         run.process.kill()
-        run.process.communicate()
+        run.process.wait()
+        for pipe in (run.process.stdout, run.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 @pytest.fixture
@@ -137,7 +143,7 @@ def test_a_demo_without_a_terminal_ends_with_its_figures_and_leaves_nothing(tmp_
 
 
 def test_two_demos_run_side_by_side_and_each_ends_as_it_should(
-    tmp_path: Path, runs: list[Run], terminal: Terminal
+    tmp_path: Path, terminal: Terminal, runs: list[Run]
 ) -> None:
     """Each has a broker of its own; its port is refused to a third; a dead service is told, with logs; Ctrl-C ends."""
     first, second = Run(tmp_path / "first", out=terminal.theirs), Run(tmp_path / "second", "--json")
@@ -169,7 +175,7 @@ def test_two_demos_run_side_by_side_and_each_ends_as_it_should(
     assert status == 0, told
     assert "Nothing is left running" in told
     assert "Traceback" not in told + terminal.shown
-    assert "Alerts: " in terminal.shown
+    assert "Alerts: " in CONTROL.sub("", terminal.shown)
     assert gone(started)
     assert list((tmp_path / "first").iterdir()) == []
 

@@ -142,6 +142,15 @@ def test_the_newest_period_of_a_machine_replaces_the_last_and_unknown_values_are
     assert "67.2 %" in capper
 
 
+def test_kpis_of_a_period_that_has_just_begun_wait() -> None:
+    """Ratios of less than five seconds of planned time are not shown: they say nothing."""
+    model = Model()
+    model.observe("ops.kpi.v1", {**kpi("line-1-filler", "oee", 0.0), "pbt_s": 4.9}, 1.0)
+    assert not any("line-1-filler" in line for line in text(model, 80, 24))
+    model.observe("ops.kpi.v1", {**kpi("line-1-filler", "oee", 0.9), "pbt_s": 5.0}, 2.0)
+    assert any("line-1-filler" in line for line in text(model, 80, 24))
+
+
 def test_first_times_count_from_the_start_of_the_plant() -> None:
     """The JSON line has the seconds from the start to the first alert and the first KPI, and the counts."""
     assert running().summary() == {

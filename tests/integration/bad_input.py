@@ -21,7 +21,8 @@ from tests.chaos.services import Encoder
 from tests.integration.harness import Batch, Raw
 
 NOW: Final = time.time_ns() // 1_000_000_000 * 1_000_000
-BASE: Final = NOW - 60_000_000
+# On a window's begin: all readings of a case are in one.
+BASE: Final = NOW // 10_000_000 * 10_000_000 - 60_000_000
 YEAR: Final = 365 * 86_400_000_000
 RAW: Final = topology.RAW_READING.name
 BATCH: Final = topology.RAW_BATCH.name

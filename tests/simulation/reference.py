@@ -25,6 +25,7 @@ class Reading:
     label: str | None = None
     quality: int = GOOD
     sequence: int | None = None
+    historical: bool = False
 
     @property
     def told(self) -> tuple[str, int, float | None, str | None, int]:
@@ -57,7 +58,7 @@ Window = tuple[str, int, int]
 Segment = tuple[int, int, Reading]
 
 
-def rank(reading: Reading) -> tuple[tuple[bool, float], tuple[bool, float], tuple[bool, str], int, str]:
+def rank(reading: Reading) -> tuple[tuple[bool, float], tuple[bool, float], tuple[bool, str], int, str, bool]:
     """Of contradicting readings the one with the highest rank holds; what is missing ranks lowest."""
     sequence, value, label = reading.sequence, reading.value, reading.label
     return (
@@ -66,6 +67,7 @@ def rank(reading: Reading) -> tuple[tuple[bool, float], tuple[bool, float], tupl
         (label is not None, label or ""),
         reading.quality,
         reading.source,
+        not reading.historical,
     )
 
 
@@ -148,6 +150,7 @@ def window(
         "states": sorted(states),
         "state_durations_s": [states[label] / SECOND for label in sorted(states)],
         "transitions": transitions,
+        "historical": bool(read) and all(reading.historical for reading in read),
     }
 
 

@@ -58,6 +58,7 @@ def readings(draw: st.DrawFn) -> list[Reading]:
                 label=label,
                 quality=draw(st.sampled_from((0, 0, 0, 0, 1, 2))),
                 sequence=draw(st.none() | st.integers(0, 3)),
+                historical=draw(st.sampled_from((True, True, False))),
             )
         )
     again = draw(st.lists(st.sampled_from(made), max_size=8))

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from streams.core.context import Context
-from streams.core.frames import COORDINATES, READING
+from streams.core.frames import COORDINATES, FORCED, HISTORICAL, READING
 from streams.core.stage import Change, Moment, Result, apply, combine
 from streams.core.window import Window, WindowConfig
 from tests.simulation.reference import SECOND, Reading, Signal
@@ -65,7 +65,7 @@ def frame(readings: list[Reading], offset: int, logged_us: int) -> pl.DataFrame:
             "value_string": reading.label,
             "quality": reading.quality,
             "quality_scheme": 0,
-            "flags": 0,
+            "flags": FORCED | (HISTORICAL if reading.historical else 0),
             "sequence": reading.sequence,
             "_partition": 3,
             "_offset": offset + number,

@@ -131,10 +131,10 @@ def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
     raw = RAW_BATCH if os.environ["SHAPE"] == "batch100" else RAW_READING
     # A name of its own: a static member that rejoins the group of `window` would be given that service's partitions.
-    stage = Stage("raw_window", reads=(raw,), writes=(WINDOW, LATE))
+    stage = Stage("raw_window", reads=(raw,), writes=(WINDOW, LATE, REJECTED))
     config = WindowConfig(
         allowed_disorder_us=settings.allowed_disorder_ms * 1_000, idle_after_us=settings.idle_after_ms * 1_000
     )
     serde = AvroSerde(settings, stage)
     chosen = JsonSerde(serde) if os.environ["SHAPE"] == "json" else serde
-    return Service(stage.name, stage.reads, stage.writes, RawWindows(config), chosen, rejects=REJECTED)
+    return Service(stage.name, stage.reads, stage.writes, RawWindows(config), chosen)

@@ -1,0 +1,65 @@
+"""The command line where something is wrong: a sentence that says what to do, never a traceback."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams import cli, topology
+from streams.agents import discover
+from streams.kafka import codec, contracts
+from streams.kafka.ports import free_port
+
+
+@pytest.mark.parametrize("command", [["signals", "discover"]])
+def test_without_a_broker_the_command_says_where_it_looked(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, and a line with the address it tried and the setting that says where the broker is."""
+    servers = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("PLANTWEAVE_BOOTSTRAP_SERVERS", servers)
+    assert cli.main(command) == 1
+    said = capsys.readouterr().err
+    assert servers in said
+    assert "PLANTWEAVE_BOOTSTRAP_SERVERS" in said
+    assert "Traceback" not in said
+
+
+def test_a_worker_names_every_broken_schema_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not only those of its own topics, and not one per attempt."""
+    target = tmp_path / "schemas"
+    shutil.copytree(contracts.folder(), target)
+    for topic in (topology.KPI, topology.SIGNAL):
+        (target / topic.schema_path).write_text("{")
+    monkeypatch.setattr(contracts, "folder", lambda: target)
+    contracts.load.cache_clear()
+    try:
+        assert cli.main(["worker", "validate"]) == 1
+    finally:
+        contracts.load.cache_clear()
+    said = capsys.readouterr().err
+    assert "ops.kpi.v1.avsc" in said
+    assert "it.signal.v1.avsc" in said
+
+
+def test_signals_that_the_dictionary_names_by_now_are_not_proposed() -> None:
+    """A row of the inventory stays in its compacted topic; a version that holds for it takes it off the proposals."""
+
+    def seen(address: str, last_seen: int) -> dict[str, Any]:
+        return {"source_id": "edge-1", "address": address, "last_seen": last_seen, "value_type": "double", "count": 1}
+
+    unknown = codec.frame([seen("old", 5), seen("new", 50), seen("none", 50)], topology.UNKNOWN.name)
+    rows = [
+        {"signal_id": name, "source_id": "edge-1", "address": name, "valid_from": 10, "work_center": "line-1"}
+        | {"role": "measurement", "factor": 1.0, "offset": 0.0, "reporting": "periodic", "period_ms": 1000}
+        for name in ("old", "new")
+    ]
+    dictionary = codec.frame(rows, topology.SIGNAL.name)
+    assert discover.unresolved(unknown, dictionary)["address"].to_list() == ["old", "none"]
+    assert discover.unresolved(unknown.clear(), dictionary).is_empty()
+    assert discover.unresolved(unknown, dictionary.clear()).height == 3
