@@ -33,6 +33,11 @@ def judge(scenario: Scenario, account: Account, lag: int) -> dict[str, object]:
         faults.append(f"{account.duplicates} windows published twice")
     if account.aborted_seen:
         faults.append(f"{account.aborted_seen} aborted readings counted")
+    plan, done = scenario.plan, scenario.done
+    wanted = {"kills": plan.hits, "stops": plan.stops, "broker_restarts": plan.broker_restarts}
+    wanted |= {"scale_up": int(plan.scale), "scale_down": 2 * plan.scale, "lost_offsets": int(plan.lose_offsets)}
+    if short := {what: f"{done[what]} of {count}" for what, count in wanted.items() if done[what] < count}:
+        faults.append(f"less happened than was planned: {short}")
     if lag:
         faults.append(f"lag of {lag} left after {SETTLE_S:.0f} s")
     if dead := scenario.deployment.dead():

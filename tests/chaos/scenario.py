@@ -17,6 +17,9 @@ STOP_S = 15.0
 SLOTS = 2
 
 
+Event = tuple[float, str, Callable[[float], None]]
+
+
 @dataclass
 class Plan:
     """How much of everything; `seconds` is the time over which readings flow."""
@@ -42,6 +45,7 @@ class Scenario:
     done: Counter[str] = field(default_factory=Counter)
     _resume: list[tuple[float, str]] = field(default_factory=list)
     _restart: list[tuple[float, str]] = field(default_factory=list)
+    _pending: list[Event] = field(default_factory=list)
 
     @property
     def deployment(self) -> Deployment:
@@ -54,7 +58,7 @@ class Scenario:
         for service in self.pipeline.services:
             for slot in range(SLOTS):
                 self.deployment.start(service, slot)
-        events = self._events(rng)
+        events = self._pending = self._events(rng)
         began = time.monotonic()
         while events or time.monotonic() - began < self.plan.seconds or self._resume or self._restart:
             elapsed = time.monotonic() - began
@@ -68,9 +72,9 @@ class Scenario:
             self.pipeline.produce(self.plan.rate // 10, frozenset({1}) if middle else frozenset())
             time.sleep(0.1)
 
-    def _events(self, rng: random.Random) -> list[tuple[float, str, Callable[[float], None]]]:
+    def _events(self, rng: random.Random) -> list[Event]:
         plan = self.plan
-        events: list[tuple[float, str, Callable[[float], None]]] = []
+        events: list[Event] = []
         early, late = 6.0, max(8.0, plan.seconds - 4.0)
         for number in range(plan.hits):
             kind = "kill" if number % 2 == 0 else "terminate"
@@ -86,8 +90,9 @@ class Scenario:
         aborts = max(3, plan.hits // 3)
         events += [(rng.uniform(2.0, late), "aborted transaction", lambda _now: self._abort()) for _ in range(aborts)]
         if plan.scale:
-            events.append((plan.seconds * 0.4, "scale to 3", lambda _now: self._scale_up()))
-            events.append((plan.seconds * 0.7, "scale to 1", lambda _now: self._scale_down()))
+            events.append((plan.seconds * 0.35, "scale to 1", lambda _now: self._scale_down()))
+            events.append((plan.seconds * 0.45, "scale to 3", lambda _now: self._scale_up()))
+            events.append((plan.seconds * 0.75, "scale to 1", lambda _now: self._scale_down()))
         if plan.lose_offsets:
             events.append((plan.seconds * 0.85, "lose group offsets", lambda _now: self._lose()))
         return sorted(events, key=lambda event: event[0])
@@ -102,6 +107,7 @@ class Scenario:
     def _hit(self, rng: random.Random, kind: str, now: float) -> None:
         name = self._pick(rng)
         if name is None:
+            self._later(now, kind, lambda then: self._hit(rng, kind, then))
             return
         if kind == "kill":
             self.deployment.kill(name)
@@ -116,10 +122,17 @@ class Scenario:
 
     def _freeze(self, rng: random.Random, now: float) -> None:
         name = self._pick(rng)
-        if name is not None:
-            self.deployment.workers[name].send_signal(signal.SIGSTOP)
-            self.done["stops"] += 1
-            self._resume.append((now + STOP_S, name))
+        if name is None:
+            self._later(now, "stop 15 s", lambda then: self._freeze(rng, then))
+            return
+        self.deployment.workers[name].send_signal(signal.SIGSTOP)
+        self.done["stops"] += 1
+        self._resume.append((now + STOP_S, name))
+
+    def _later(self, now: float, what: str, act: Callable[[float], None]) -> None:
+        """Nobody is there to be hit just now: again in two seconds, so that what was planned is done."""
+        self._pending.append((now + 2.0, what, act))
+        self._pending.sort(key=lambda event: event[0])
 
     def _revive(self, now: float) -> None:
         for at, name in list(self._resume):
@@ -146,7 +159,8 @@ class Scenario:
 
     def _scale_up(self) -> None:
         for service in self.pipeline.services:
-            self.deployment.start(service, SLOTS)
+            for slot in (1, 2):
+                self.deployment.start(service, slot)
         self.done["scale_up"] += 1
 
     def _scale_down(self) -> None:
