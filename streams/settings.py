@@ -90,7 +90,7 @@ def _check_url(value: str) -> tuple[str, str] | None:
     parts = urlsplit(value)
     if not value or (parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc):
         return None
-    return "is no plain web address", "Give http://HOST:PORT or https://HOST:PORT, without a user name or password"
+    return "is no plain web address", "Give http://HOST:PORT or https://HOST:PORT, with user name and password in settings of their own"
 
 
 _KAFKA_NAME: Final = (r"[A-Za-z0-9._-]{0,100}", "at most 100 letters, digits, '.', '_' or '-'")
@@ -100,8 +100,10 @@ _KAFKA_NAME: Final = (r"[A-Za-z0-9._-]{0,100}", "at most 100 letters, digits, '.
 class Settings:
     """Every setting with its default. Durations are in the unit that the name ends in (`_ms`, `_s`), sizes in bytes.
 
-    `worker_id` is the static member id of a worker: empty means host name, service and slot. `http_port` 0 takes any
-    free port, which the worker logs. `rules_dir` empty means the rules that come with the package.
+    `worker_id` makes a worker a static member of its group: give each slot its own, the same after every restart. Empty
+    means host name and process id, so that a restarted worker waits for its partitions until the old session ends.
+    `http_port` 0 takes any free port, which the worker logs. `rules_dir` and `kpi_policy_file` empty mean what comes with
+    the package. `site` and `tenant` are told with what has none of its own: records that could not be decoded.
     """
 
     bootstrap_servers: str = _checked("127.0.0.1:9092", _check_servers)
@@ -112,6 +114,8 @@ class Settings:
     replication_factor: int = _int(1, 1, 32)
     framing: str = _choice("single_object", "confluent")
     registry_url: str = _checked("", _check_url)
+    registry_username: str = _text("", secret=True)
+    registry_password: str = _text("", secret=True)
     commit_interval_ms: int = _int(100, 10, 60_000)
     session_timeout_ms: int = _int(10_000, 6_000, 300_000)
     transaction_timeout_ms: int = _int(10_000, 1_000, 900_000)
@@ -122,6 +126,7 @@ class Settings:
     idle_after_ms: int = _int(10_000, 100, 86_400_000)
     correction_horizon_s: int = _int(300, 0, 7 * 86_400)
     rules_dir: str = _path(Path.is_dir, "a folder")
+    kpi_policy_file: str = _path(Path.is_file, "a KPI policy (TOML)")
     http_host: str = _text("127.0.0.1", r"[A-Za-z0-9.:_-]+", "an address or host name to listen on")
     http_port: int = _int(0, 0, 65_535)
     log_level: str = _choice("info", "debug", "warning", "error")
@@ -209,6 +214,11 @@ def _contradictions(s: Settings, protocol_known: bool) -> list[Fault]:
     found = _security_contradictions(s) if protocol_known else []
     if s.framing == "confluent" and not s.registry_url:
         found.append(Fault("registry_url", "''", "the framing 'confluent' needs a schema registry", "Give its address"))
+    if s.registry_password and not s.registry_username:
+        found.append(Fault("registry_username", "''", "registry_password is given and this is not", "Give both"))
+    if s.registry_username and not s.registry_url:
+        remedy = "Give registry_url, or remove it"
+        found.append(Fault("registry_username", "(not shown)", "there is no registry to send it to", remedy))
     if s.commit_interval_ms * 2 > s.transaction_timeout_ms:
         remedy = f"Give at least {s.commit_interval_ms * 2}, or a shorter commit_interval_ms"
         found.append(Fault("transaction_timeout_ms", str(s.transaction_timeout_ms), "would abort commits", remedy))

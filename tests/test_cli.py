@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,13 @@ from streams.kafka import codec, contracts
 from streams.kafka.ports import free_port
 
 
-@pytest.mark.parametrize("command", [["signals", "discover"]])
 def test_without_a_broker_the_command_says_where_it_looked(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 1, and a line with the address it tried and the setting that says where the broker is."""
     servers = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("PLANTWEAVE_BOOTSTRAP_SERVERS", servers)
-    assert cli.main(command) == 1
+    assert cli.main(["signals", "discover"]) == 1
     said = capsys.readouterr().err
     assert servers in said
     assert "PLANTWEAVE_BOOTSTRAP_SERVERS" in said
@@ -37,6 +37,7 @@ def test_a_worker_names_every_broken_schema_file(
     for topic in (topology.KPI, topology.SIGNAL):
         (target / topic.schema_path).write_text("{")
     monkeypatch.setattr(contracts, "folder", lambda: target)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     contracts.load.cache_clear()
     try:
         assert cli.main(["worker", "validate"]) == 1

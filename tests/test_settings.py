@@ -82,6 +82,9 @@ def test_password_is_never_shown() -> None:
         "PLANTWEAVE_SASL_MECHANISM": "PLAIN",
         "PLANTWEAVE_SASL_USERNAME": "plant",
         "PLANTWEAVE_SASL_PASSWORD": "hunter2",
+        "PLANTWEAVE_REGISTRY_URL": "https://registry.example",
+        "PLANTWEAVE_REGISTRY_USERNAME": "hunter2",
+        "PLANTWEAVE_REGISTRY_PASSWORD": "hunter2",
     }
     settings = Settings.load(good)
     assert settings.sasl_password == "hunter2"  # noqa: S105  # a made-up one

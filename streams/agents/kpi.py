@@ -12,7 +12,7 @@ from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings
 
-POLICY = Path(__file__).resolve().parents[1] / "rules" / "kpi" / "iso22400.toml"
+BUNDLED = Path(__file__).resolve().parents[1] / "rules" / "kpi" / "iso22400.toml"
 
 
 def config(settings: Settings) -> KpiConfig:
@@ -24,9 +24,18 @@ def config(settings: Settings) -> KpiConfig:
     )
 
 
+def policy(settings: Settings) -> kpi_policy.KpiPolicy:
+    """The policy of `kpi_policy_file`, or the bundled one. Raises PolicyError with the file and every fault of it."""
+    path = Path(settings.kpi_policy_file) if settings.kpi_policy_file else BUNDLED
+    try:
+        return kpi_policy.parse(path.read_text(encoding="utf-8"))
+    except (kpi_policy.PolicyError, OSError, UnicodeDecodeError) as why:
+        raise kpi_policy.PolicyError(f"{path}: {why}; correct it, or set PLANTWEAVE_KPI_POLICY_FILE") from why
+
+
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
     stage = topology.KPI_STAGE
     serde = AvroSerde(settings, stage)
-    core = Kpi(kpi_policy.parse(POLICY.read_text(encoding="utf-8")), config(settings))
+    core = Kpi(policy(settings), config(settings))
     return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context)

@@ -15,7 +15,7 @@ from streams.core.dictionary import SIGNAL
 from streams.core.stage import Change, Table
 
 KEY: Final = ("source_id", "address")
-# Distinct texts kept of one signal, and characters of each.
+# Distinct texts kept of one signal, and characters of each, also of site and tenant.
 TEXTS: Final = 16
 TEXT_LENGTH: Final = 64
 # Bytes of source_id and address together: a longer pair is counted as overflow.
@@ -65,8 +65,7 @@ def seen(raw: pl.DataFrame) -> pl.DataFrame:
     return _merge(
         raw.select(
             *KEY,
-            "site",
-            "tenant",
+            pl.col("site", "tenant").str.slice(0, TEXT_LENGTH),
             first_seen="event_time",
             last_seen="event_time",
             count=pl.lit(1, pl.Int64),

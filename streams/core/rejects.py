@@ -26,6 +26,8 @@ REJECTED: Final = pl.Schema(
 )
 # What a detail quotes of an address or a text.
 QUOTED: Final = 64
+# Characters kept of what a source calls itself and its signals: a reject must fit into a record, whatever was sent.
+NAMED: Final = 1_024
 
 
 class Rejects:
@@ -48,14 +50,14 @@ class Rejects:
         columns = {
             "reason": pl.lit(reason),
             "detail": pl.lit(detail) if isinstance(detail, str) else detail,
-            "site": pl.col("site"),
-            "tenant": pl.col("tenant"),
+            "site": pl.col("site").str.slice(0, NAMED),
+            "tenant": pl.col("tenant").str.slice(0, NAMED),
             "topic": pl.lit(self._topic),
             "partition": pl.col("_partition"),
             "offset": pl.col("_offset"),
             "position": pl.col("_position") if reading else nothing,
-            "source_id": pl.col("source_id"),
-            "address": pl.col("address") if reading else nothing,
+            "source_id": pl.col("source_id").str.slice(0, NAMED),
+            "address": pl.col("address").str.slice(0, NAMED) if reading else nothing,
             "ingest_time": pl.col("ingest_time") if "ingest_time" in rows.columns else pl.col("_time"),
             "payload": nothing,
         }

@@ -82,6 +82,7 @@ class Demo:
                 self._watch(feed, lambda: live.update(render(self.model, *screen.size), refresh=True))
         else:
             self._watch(feed, Teller(self.model, say).tell)
+        say("the time is over, ending all processes (a few seconds)")
         if not self.model.readings:
             raise DemoError(f"Nothing has come out in {self._given.for_s:.0f} s. {self._where_to_look()}")
 

@@ -42,7 +42,7 @@ class ContextStore:
     def __init__(self, settings: Settings, topics: Sequence[Topic], metrics: Metrics | None = None) -> None:
         self._settings = settings
         self._topics = {settings.topic_prefix + topic.name: topic for topic in topics}
-        self._registry = Registry(settings.registry_url) if settings.registry_url else None
+        self._registry = Registry.of(settings) if settings.registry_url else None
         self._schemas = {
             topic.name: WriterSchemas(contracts.load(topic.name), registry=self._registry is not None)
             for topic in topics

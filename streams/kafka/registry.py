@@ -17,6 +17,8 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from streams.settings import Settings
+
 _CONTENT_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _UNKNOWN_SCHEMA: Final = 40403
 _log = logging.getLogger(__name__)
@@ -48,6 +50,12 @@ class Registry:
         self._retry_s, self._backoff_s, self._max_backoff_s = retry_s, backoff_s, max_backoff_s
         self._schemas: dict[int, str | None] = {}
         self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, retry_s: float | None = None) -> Self:
+        """The registry that the settings name, with their credentials."""
+        user = settings.registry_username or None
+        return cls(settings.registry_url, user=user, password=settings.registry_password, retry_s=retry_s)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)

@@ -6,6 +6,7 @@ Enters: chunks of blocks, output frames. Leaves: rows of the core's frames, reje
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
@@ -17,6 +18,10 @@ from streams.kafka.codec_rows import RowEncoder, writable
 from streams.kafka.registry import Registry
 from streams.kafka.service import Decoded, Record
 from streams.settings import Settings
+
+# A record holds one reading, and what is larger would not fit into a record again: brokers take 1 MiB as installed, and
+# compression lets more than that come in.
+_VALUE_LIMITS: Final = {topology.RAW_READING.name: 896 << 10}
 
 
 async def learn(schemas: WriterSchemas, idents: frozenset[int], registry: Registry) -> None:
@@ -37,7 +42,7 @@ class AvroSerde:
 
     def __init__(self, settings: Settings, stage: topology.Stage) -> None:
         self._settings = settings
-        self._registry = Registry(settings.registry_url) if settings.registry_url else None
+        self._registry = Registry.of(settings) if settings.registry_url else None
         self._readers = {
             topic.name: WriterSchemas(contracts.load(topic.name), registry=self._registry is not None)
             for topic in stage.reads
@@ -69,11 +74,11 @@ class AvroSerde:
 
     async def decode(self, topic: topology.Topic, chunk: Chunk, from_offset: int) -> Decoded:
         """Rows of `chunk` from `from_offset` on; what cannot be read is in the rejects. Never raises on data."""
-        schemas = self._readers[topic.name]
-        decoded = avro_block.decode(chunk.records, schemas, from_offset)
+        schemas, limit = self._readers[topic.name], _VALUE_LIMITS.get(topic.name, avro_block.VALUE_LIMIT_BYTES)
+        decoded = avro_block.decode(chunk.records, schemas, from_offset, value_limit=limit)
         while decoded.needs and self._registry is not None:
             await learn(schemas, decoded.needs, self._registry)
-            decoded = avro_block.decode(chunk.records, schemas, from_offset)
+            decoded = avro_block.decode(chunk.records, schemas, from_offset, value_limit=limit)
         if topic.layout == "columnar":
             decoded = columnar.unpack(decoded, chunk.topic)
         if not decoded.rejects.height:
@@ -81,7 +86,8 @@ class AvroSerde:
         counted = decoded.rejects["reason"].value_counts().rows()
         counts = {("rejects", str(reason)): int(count) for reason, count in counted}
         # Coordinates name topics without the deployment's prefix, as the core's rejects and the alerts' evidence do.
-        rejects = decoded.rejects.with_columns(site=pl.lit(self._settings.site), topic=pl.lit(topic.name))
+        site, tenant = pl.lit(self._settings.site), pl.lit(self._settings.tenant or None, pl.String())
+        rejects = decoded.rejects.with_columns(site=site, tenant=tenant, topic=pl.lit(topic.name))
         return Decoded(decoded.frame, rejects, counts)
 
     def encode(self, topic: topology.Topic, frame: pl.DataFrame) -> Sequence[Record]:

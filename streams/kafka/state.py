@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from streams import __version__
 from streams.core.stage import Change, Table, Tables, apply
 
 MAGIC: Final = b"PWS1"
@@ -36,7 +37,10 @@ class StateFault(RuntimeError):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a state belongs to; a mismatch refuses to start (another cluster, a topic made anew, more partitions)."""
+    """What a state belongs to; a mismatch refuses to start (another cluster, a topic made anew, more partitions).
+
+    Stored with it is the version of the code that wrote it, for people who look into a state; it is not checked.
+    """
 
     cluster_id: str
     topic_ids: Mapping[str, str]
@@ -48,7 +52,7 @@ class Origin:
         """Raise `StateFault` with every difference between the stored origin `found` and this one."""
         faults = []
         if found["format"] != self.format:
-            faults.append(f"format {found['format']}, this version reads {self.format}")
+            faults.append(f"format {found['format']} of release {found.get('version')}, this one reads {self.format}")
         if found["service"] != self.service:
             faults.append(f"written by service {found['service']}, not {self.service}")
         if found["cluster_id"] != self.cluster_id:
@@ -117,6 +121,7 @@ def encode(
             "partitions": origin.partitions,
             "service": origin.service,
             "format": origin.format,
+            "version": __version__,
         },
         "entries": entries,
         "watermark_us": watermark_us,

@@ -146,15 +146,10 @@ class Task:
                 return
             key = (chunk.topic, chunk.partition)
             position = self.positions[key]
-            if chunk.begin is None and key in self._lost:
-                # Asked for and again not to be had: opening anew tells why, most likely a data loss.
-                await self.discard(LookupError(f"offset {position} of {chunk.topic}/{chunk.partition} is out of range"))
-                return
             if chunk.begin is None or chunk.begin > position:
-                await self._seek(key, position)
-                return
+                return await self._seek(key, position, out_of_range=chunk.begin is None)
             if chunk.end <= position:
-                return
+                return None
             self._lost.pop(key, None)
             if chunk.records and not await self._step(chunk, position):
                 return
@@ -216,12 +211,13 @@ class Task:
     def _put(self, topic: str, frame: pl.DataFrame) -> None:
         assert self._committer is not None
         service, full = self.shell.service, self.shell.full(topic)
-        records = service.serde.encode(service.output(topic), frame)
-        self._committer.outbox.put(full, self.shell.partitions[full], records)
+        self._committer.outbox.put(full, self.shell.partitions[full], service.serde.encode(service.output(topic), frame))
         self.shell.metrics.written(topic, frame.height)
 
-    async def _seek(self, key: tuple[str, int], position: int) -> None:
+    async def _seek(self, key: tuple[str, int], position: int, out_of_range: bool) -> None:
         """A fetch was lost: ask for it once, and drop what comes until it is there; `tick` watches the time."""
+        if out_of_range and key in self._lost:  # asked for, and not to be had: opening anew tells why
+            await self.discard(LookupError(f"offset {position} of {key[0]}/{key[1]} is out of range"))
         if key not in self._lost:
             self._lost[key] = time.monotonic()
             self.shell.metrics.sought()

@@ -134,7 +134,7 @@ def _framing(settings: Settings) -> codec.Framing:
     names = [topic.name for topic in (topology.RAW_READING, topology.RAW_BATCH, *topology.CONTEXT)]
 
     async def register() -> codec.Framing:
-        async with Registry(settings.registry_url, retry_s=FLUSH_S) as registry:
+        async with Registry.of(settings, retry_s=FLUSH_S) as registry:
             return await codec.confluent(registry, names, settings.topic_prefix)
 
     return asyncio.run(register())

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+import streams
 from streams.core.context import Context
 from streams.core.frames import COORDINATES, ID, READING
 from streams.core.kpi import Kpi
@@ -19,7 +20,7 @@ from streams.core.stage import Moment, Result, apply
 from tests.core.reference_kpi import HOUR, MINUTE, Plant
 
 ROOT = Path(__file__).parents[2]
-POLICY = ROOT / "streams" / "rules" / "kpi" / "iso22400.toml"
+POLICY = Path(streams.__file__).parent / "rules" / "kpi" / "iso22400.toml"
 NOW = 1_790_000_000_000_000
 T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 SECOND = 1_000_000

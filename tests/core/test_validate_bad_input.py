@@ -147,3 +147,20 @@ def test_limits_that_are_not_positive_are_named() -> None:
     """A wrong setting stops the start, every fault in one message."""
     with pytest.raises(ValueError, match=r"max_future_s, inventory_limit: set a positive number"):
         ValidateConfig(max_future_s=0, inventory_limit=-1)
+
+
+def test_endless_names_do_not_make_endless_rejects() -> None:
+    """Of what a source calls itself and its signal, a reject keeps the first 1,024 characters: it fits into a record."""
+    names = {"source_id": "s" * 2_000_000, "site": "h" * 2_000_000, "tenant": "t" * 2_000_000}
+    fields = {**names, "address": ["a" * 2_000_000], "value_double": [1.0], "source_time": [0]}
+    run = Run([signal("x", "X")]).step(record(RAW_BATCH, 1, **fields))
+    (row,) = run.rows("ot.reading.rejected.v1")
+    assert row["reason"] == "impossible_time"
+    assert [len(row[name]) for name in ("source_id", "site", "tenant", "address")] == [1_024] * 4
+
+
+def test_endless_names_do_not_make_endless_inventories() -> None:
+    """Site and tenant of an unknown signal are kept to 64 characters each."""
+    run = Run([]).step(record(RAW_READING, 1, address="X", site="h" * 2_000_000, tenant="t" * 2_000_000))
+    (row,) = run.rows("ot.signal.unknown.v1")
+    assert (len(row["site"]), len(row["tenant"])) == (64, 64)

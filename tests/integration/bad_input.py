@@ -201,12 +201,12 @@ def _versions() -> Case:
 
 
 def _swollen() -> Case:
-    """Small on the wire, 3 MB decompressed: no label, and it would not fit into a record of the output topic."""
+    """Small on the wire, 3 MB decompressed: it would not fit into a record of the output topic."""
     name = "swollen-text"
     text = reading(name, 5, value_string="m" * 3_000_000)
     good = [reading(name, second, value_string=f"L-{second}") for second in (1, 2)]
     batch = Batch(RAW, [Raw(good[0]), Raw(text), Raw(good[1])], "zstd")
-    return Case(name, batch, [("L-1", GOOD), ("L-2", GOOD)], [Reject("type_mismatch", 1)])
+    return Case(name, batch, [("L-1", GOOD), ("L-2", GOOD)], [Reject("too_large", 1)])
 
 
 CASES: Final = [

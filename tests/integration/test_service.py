@@ -23,6 +23,7 @@ from tests.integration import harness
 pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
 
 READINGS: Final = 90
+BACKLOG: Final = 4000
 BASE_US: Final = time.time_ns() // 60_000_000_000 * 60_000_000 - 120_000_000
 SIGNAL: Final = {"signal_id": "signal-7", "source_id": "edge-7", "address": "tag-7", "period_ms": 1000}
 # Public: dashboards and alerts are written against them.
@@ -36,16 +37,16 @@ LABELS: Final = {"topic", "partition", "reason", "outcome", "kind", "label", "wh
 
 
 def send(target: Deployment, values: Sequence[bytes]) -> None:
-    """Raw records on partition 0."""
-    producer = Producer({"bootstrap.servers": target.bootstrap, "log_level": 0})
+    """Raw records on partition 0, in record batches of at most 64 KiB."""
+    producer = Producer({"bootstrap.servers": target.bootstrap, "log_level": 0, "batch.size": 65_536})
     for value in values:
         producer.produce(target.prefix + topology.RAW_READING.name, value, b"edge-7", partition=0)
     assert producer.flush(30) == 0
 
 
-def reading(second: float) -> bytes:
+def reading(second: float, **fields: str) -> bytes:
     """One raw reading of event time `second`."""
-    row = {"source_id": "edge-7", "address": "tag-7", "value_double": second}
+    row = {"source_id": "edge-7", "address": "tag-7", "value_double": second, **fields}
     return Encoder(topology.RAW_READING).value({**row, "source_time": BASE_US + int(second * 1_000_000)})
 
 
@@ -150,7 +151,7 @@ def test_a_worker_is_ready_when_it_can_work_and_live_while_its_commits_move(tmp_
     """Not ready before it has context and partitions, though live; not live with lag and no commit; then both again."""
     with EmbeddedKafka(tmp_path / "kafka") as broker:
         assert broker.pid is not None
-        settings = {"liveness_timeout_s": 5, "transaction_timeout_ms": 2000}
+        settings = {"liveness_timeout_s": 5, "transaction_timeout_ms": 2000, "fetch_max_bytes": 65_536}
         target = harness.deploy(broker.bootstrap, tmp_path, ("validate",), **settings)
         harness.write_dictionary(target, [SIGNAL])
         try:
@@ -158,6 +159,11 @@ def test_a_worker_is_ready_when_it_can_work_and_live_while_its_commits_move(tmp_
         finally:
             os.kill(broker.pid, signal.SIGCONT)
             target.stop()
+
+
+def _taken(port: int) -> float:
+    """Raw readings that the worker has taken so far."""
+    return sum(item.value for item in harness.metrics(port)[1] if item.name == "plantweave_records_total")
 
 
 def _freeze_and_thaw(target: Deployment, broker: int) -> None:
@@ -173,18 +179,19 @@ def _freeze_and_thaw(target: Deployment, broker: int) -> None:
     send(target, [reading(second) for second in range(10)])
     settle(target)
 
-    # The fetch that waits at the broker is answered before the broker freezes: lag that cannot be committed.
+    # The broker freezes in the middle of a backlog: lag that cannot be committed.
     process = target.workers[worker]
     process.send_signal(signal.SIGSTOP)
-    send(target, [reading(10)])
-    send(target, [reading(11)])
-    os.kill(broker, signal.SIGSTOP)
+    send(target, [reading(10, site="s" * 4000)] * BACKLOG)
     process.send_signal(signal.SIGCONT)
+    harness.until(lambda: _taken(port) > 10, "the worker to be at the backlog")
+    os.kill(broker, signal.SIGSTOP)
+    assert _taken(port) < 10 + BACKLOG
     harness.until(lambda: _says(port, "/ready", "restored or are fenced"), "not ready without its task", 30)
     harness.until(lambda: _says(port, "/live", "no commit in spite of lag: validate/0"), "not live", 30)
     os.kill(broker, signal.SIGCONT)
     harness.until(lambda: harness.get(port, "/live")[0] == 200, "live again")
     harness.until(lambda: harness.get(port, "/ready")[0] == 200, "ready again")
     settle(target)
-    assert [item.value for item in harness.validated(target)] == [float(second) for second in range(12)]
+    assert [item.value for item in harness.validated(target)] == [*map(float, range(10)), *[10.0] * BACKLOG]
     assert target.terminate(worker) == 0

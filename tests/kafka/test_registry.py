@@ -11,6 +11,7 @@ from aiohttp import web
 from streams.kafka import codec, contracts
 from streams.kafka.ports import free_port
 from streams.kafka.registry import Registry, RegistryError
+from streams.settings import Settings
 from tests.kafka.registry_peer import RegistryPeer
 
 SCHEMA = contracts.load("ot.raw.reading.v1").text
@@ -83,6 +84,10 @@ async def test_credentials_are_sent_and_their_refusal_is_told(peer: RegistryPeer
         with pytest.raises(RegistryError, match=r"schema id 1: HTTP 401.*Unauthorized"):
             await registry.schema(1)
     assert peer.requests[0][2] == "Basic ZWRnZTpzZWNyZXQ="
+    settings = Settings(registry_url=peer.url, registry_username="edge", registry_password="secret")  # noqa: S106
+    async with Registry.of(settings) as registry:
+        assert await registry.schema(1) is None
+    assert peer.requests[1][2] == peer.requests[0][2]
 
 
 async def test_an_outage_costs_time_and_nothing_else(peer: RegistryPeer) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams import __version__
 from streams.core.stage import Change, Table, apply, combine
 from streams.kafka.state import PART_BYTES, Origin, Reader, StateFault, encode, snapshot
 
@@ -70,6 +71,19 @@ def test_combined_changes_are_the_changes_one_by_one(changes: list[Change], cut:
     assert contents(apply(KEYED, before, together)) == contents(one_by_one)
 
 
+@given(st.lists(st.tuples(keys, times), max_size=3), st.lists(st.tuples(keys, times), max_size=3), times)
+def test_what_a_floor_takes_does_not_bring_back_what_it_had_replaced(
+    before: list[tuple[str, int]], rows: list[tuple[str, int]], floor: int
+) -> None:
+    """Also where the floor's column is no part of the key, so that an upsert may move a row below it."""
+    table = Table("moving", pl.Schema({"k": pl.Categorical(), "v": pl.Int64()}), key=("k",))
+    frame = apply(table, table.empty(), Change(upsert=pl.DataFrame(before, schema=table.schema, orient="row")))
+    first = Change(upsert=pl.DataFrame(rows, schema=table.schema, orient="row"))
+    second = Change(floor=("v", floor))
+    one_by_one = apply(table, apply(table, frame, first), second)
+    assert contents(apply(table, frame, combine(table, first, second))) == contents(one_by_one)
+
+
 @given(st.lists(st.tuples(keyed_changes(), st.booleans()), max_size=6), st.integers(0, 3))
 def test_what_is_restored_is_what_was(steps: list[tuple[Change, bool]], deleted: int) -> None:
     """Deltas and snapshots restore the tables and the positions, also where records before a snapshot are deleted."""
@@ -115,6 +129,18 @@ def test_a_state_of_another_place_is_refused_with_every_reason() -> None:
     found = {"cluster_id": "other", "topic_ids": {"in": "id-0"}, "partitions": 6, "service": "count", "format": 1}
     with pytest.raises(StateFault, match=r"cluster other.*6 partitions, now 4.*in was deleted.*state reset count"):
         ORIGIN.check(found)
+
+
+def test_a_state_of_another_format_names_the_release_that_wrote_it() -> None:
+    """The release is stored beside the format; alone it refuses nothing."""
+    other = Origin("cluster", {"in": "id-1"}, 4, "count", format=9)
+    reader = Reader([LOG])
+    (value,) = encode("snapshot", snapshot({"log": LOG.empty()}), {}, {}, other, 1)
+    reader.add(value)
+    assert reader.restored.origin is not None
+    with pytest.raises(StateFault, match=rf"format 9 of release {__version__}, this one reads 1"):
+        ORIGIN.check(reader.restored.origin)
+    ORIGIN.check({**reader.restored.origin, "format": 1, "version": "0.0.1"})
 
 
 def test_a_state_without_its_head_is_refused() -> None:

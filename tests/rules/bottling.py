@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
+import streams
 from streams.core.rule import Rule, load
 from tests.core.alert_scene import R, Task, context, signal
 
-FOLDER: Final = Path(__file__).parents[2] / "streams" / "rules"
+FOLDER: Final = Path(streams.__file__).parent / "rules"
 # Signal: work unit, role, unit.
 SIGNALS: Final = {
     "bearing-temperature": ("filler", "measurement", "Cel"),

@@ -1,0 +1,74 @@
+"""`make evaluate`: recorded data through the services; writes {set: {metric: value}} to build/evaluation.json.
+
+    python tests/evaluation/run.py --data DIR [--out build/evaluation.json] [--replay broker|core]
+
+Sets that are not in the folder, or that nothing here evaluates, are left out. Ends with 1 where it could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+from tests.evaluation import bottling_line, replay_broker, replay_core  # noqa: E402 - the path is set above
+from tests.evaluation.scenario import Replay, ReplayFailure  # noqa: E402
+
+# By the name of the set's folder.
+EVALUATORS: Final[dict[str, Callable[[Path, Replay, Callable[[str], None]], dict[str, Any]]]] = {
+    bottling_line.NAME: bottling_line.evaluate,
+}
+REPLAYS: Final[dict[str, Replay]] = {"broker": replay_broker.replay, "core": replay_core.replay}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate the sets found; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Evaluate recorded data.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder per recorded set")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "evaluation.json")
+    parser.add_argument(
+        "--replay", choices=sorted(REPLAYS), default="broker", help="core: without a broker, for a look"
+    )
+    given = parser.parse_args(arguments)
+    if not given.data.is_dir():
+        print(f"{given.data}: no such folder; give the folder of the recorded data with --data", file=sys.stderr)
+        return 1
+    found = [name for name in EVALUATORS if (given.data / name).is_dir()]
+    if not found:
+        known = ", ".join(EVALUATORS)
+        print(
+            f"{given.data}: holds none of the sets that are evaluated here ({known}); check the path", file=sys.stderr
+        )
+        return 1
+    results: dict[str, dict[str, Any]] = {}
+    for name in found:
+        began = time.monotonic()
+        _say(f"{name}: replay through the {given.replay}")
+        try:
+            results[name] = EVALUATORS[name](given.data / name, REPLAYS[given.replay], _say)
+        except ReplayFailure as why:
+            print(f"{name}: {why}", file=sys.stderr)
+            return 1
+        figures = {metric: value for metric, value in results[name].items() if metric != "details"}
+        _say(f"{name}: {json.dumps(figures)} in {time.monotonic() - began:.0f} s")
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    _say(f"written to {given.out}")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
