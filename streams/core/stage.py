@@ -113,11 +113,14 @@ def combine(table: Table, first: Change, second: Change) -> Change:
     else:
         floor = first.floor or second.floor
     deletes = [frame for frame in (first.delete, second.delete) if frame is not None]
-    if table.key and second.floor and first.upsert is not None:
+    before = table.empty() if first.upsert is None else first.upsert.select(table.schema.names())
+    if table.key and second.floor and before.height:
         # A row that the floor takes again had replaced another, which must not come back.
         column, value = second.floor
-        deletes.append(first.upsert.filter(pl.col(column) < value).select(table.key))
-    upsert = apply(table, table.empty() if first.upsert is None else first.upsert.select(table.schema.names()), second)
+        before = before.unique(subset=list(table.key), keep="last", maintain_order=True)
+        gone = before.filter(pl.col(column) < value)
+        deletes.append(gone.select(pl.col(name).cast(table.schema[name]) for name in table.key))
+    upsert = apply(table, before, second)
     return Change(
         upsert=upsert if upsert.height else None,
         delete=pl.concat(deletes).unique() if deletes else None,

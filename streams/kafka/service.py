@@ -61,11 +61,11 @@ class Service:
     serde: Serde
     context: tuple[Topic, ...] = ()
 
-    def output(self, name: str) -> Topic:
-        """The declared output topic called `name`. KeyError: a core that writes elsewhere is bad code."""
+    def encode(self, name: str, frame: pl.DataFrame) -> Sequence[Record]:
+        """Records of the output topic `name`. KeyError: a core that writes to another one is bad code."""
         for topic in self.writes:
             if topic.name == name:
-                return topic
+                return self.serde.encode(topic, frame)
         raise KeyError(
             f"{name} is no output of {self.name}; the topology declares {[topic.name for topic in self.writes]}"
         )

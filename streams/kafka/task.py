@@ -83,8 +83,7 @@ class Task:
         await self._producer.start()
         state_tp = TopicPartition(shell.full(topology.state_topic(shell.service.name)), self.partition)
         inputs = [TopicPartition(tp.topic, tp.partition) for tp in sorted(self.tps)]
-        tables = self._tables.values()
-        restored, starts, ends = await restore(shell.settings, state_tp, tables, inputs, self._restoring)
+        restored, starts, ends = await restore(shell.settings, state_tp, self._tables.values(), inputs, self._restoring)
         if restored.origin is not None:
             shell.origin.check(restored.origin)
         check_positions(shell.service.name, restored, starts, ends, self._accept_loss)
@@ -147,9 +146,10 @@ class Task:
             key = (chunk.topic, chunk.partition)
             position = self.positions[key]
             if chunk.begin is None or chunk.begin > position:
-                return await self._seek(key, position, out_of_range=chunk.begin is None)
+                await self._seek(key, position, out_of_range=chunk.begin is None)
+                return
             if chunk.end <= position:
-                return None
+                return
             self._lost.pop(key, None)
             if chunk.records and not await self._step(chunk, position):
                 return
@@ -210,8 +210,8 @@ class Task:
 
     def _put(self, topic: str, frame: pl.DataFrame) -> None:
         assert self._committer is not None
-        service, full = self.shell.service, self.shell.full(topic)
-        self._committer.outbox.put(full, self.shell.partitions[full], service.serde.encode(service.output(topic), frame))
+        full = self.shell.full(topic)
+        self._committer.outbox.put(full, self.shell.partitions[full], self.shell.service.encode(topic, frame))
         self.shell.metrics.written(topic, frame.height)
 
     async def _seek(self, key: tuple[str, int], position: int, out_of_range: bool) -> None:
