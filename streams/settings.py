@@ -90,7 +90,8 @@ def _check_url(value: str) -> tuple[str, str] | None:
     parts = urlsplit(value)
     if not value or (parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc):
         return None
-    return "is no plain web address", "Give http://HOST:PORT or https://HOST:PORT, with user name and password in settings of their own"
+    remedy = "Give http://HOST:PORT or https://HOST:PORT, with user name and password in settings of their own"
+    return "is no plain web address", remedy
 
 
 _KAFKA_NAME: Final = (r"[A-Za-z0-9._-]{0,100}", "at most 100 letters, digits, '.', '_' or '-'")
@@ -102,8 +103,8 @@ class Settings:
 
     `worker_id` makes a worker a static member of its group: give each slot its own, the same after every restart. Empty
     means host name and process id, so that a restarted worker waits for its partitions until the old session ends.
-    `http_port` 0 takes any free port, which the worker logs. `rules_dir` and `kpi_policy_file` empty mean what comes with
-    the package. `site` and `tenant` are told with what has none of its own: records that could not be decoded.
+    `http_port` 0 takes any free port, which the worker logs. `rules_dir` and `kpi_policy_file` empty mean what comes
+    with the package. `site` and `tenant` are told with what has none of its own: records that could not be decoded.
     """
 
     bootstrap_servers: str = _checked("127.0.0.1:9092", _check_servers)

@@ -21,7 +21,8 @@ from streams.core.kpi_context import FOREVER, Directory, directory
 from streams.core.kpi_elements import HOUR_US, slices
 from streams.core.kpi_fold import fold
 from streams.core.kpi_intake import put_aside, settle
-from streams.core.kpi_periods import KEY, PAYLOAD, candidates, observed, records, totals
+from streams.core.kpi_output import records
+from streams.core.kpi_periods import KEY, PAYLOAD, candidates, observed, totals
 from streams.core.kpi_policy import KpiPolicy
 from streams.core.kpi_progress import KpiConfig, due, next_floor, progress
 from streams.core.kpi_readings import distinct, increments, minor_stops, states

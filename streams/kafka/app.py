@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,15 +33,15 @@ def credentials(settings: Settings) -> Any:
     return faust.SSLCredentials(context=context) if context is not None else None
 
 
-def build(settings: Settings, group: str, instance_id: str) -> faust.App:
-    """A Faust app that neither commits nor stores anything: tasks do."""
+def build(settings: Settings, group: str, instance_id: str, folder: str) -> faust.App:
+    """A Faust app that neither commits nor stores anything: tasks do. It insists on a `folder`, which stays empty."""
     session_s = settings.session_timeout_ms / 1000
     app = faust.App(
         group,
         broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
         broker_credentials=credentials(settings),
         store="memory://",
-        datadir=tempfile.gettempdir(),
+        datadir=folder,
         web_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ class Worker:
         self.context = ContextStore(settings, self.service.context, self.metrics)
         self._tasks: Tasks | None = None
         self._stop = asyncio.Event()
+        self._folder = tempfile.TemporaryDirectory(prefix="plantweave-")
         self.health = Health(self.metrics, self._not_ready, self._not_live)
 
     async def run(self) -> int:
@@ -80,6 +82,7 @@ class Worker:
             log.error("%s", why)  # noqa: TRY400 - the user needs the sentence, not the stack
             return 1
         finally:
+            self._folder.cleanup()
             closing = [self.context.stop(), self.service.serde.stop(), self.health.stop()]
             await asyncio.wait([asyncio.ensure_future(part) for part in closing], timeout=CLOSE_TIMEOUT_S)
 
@@ -152,7 +155,7 @@ class Worker:
         """The Faust app with its agent, and the tasks it feeds."""
         settings, service = self.settings, self.service
         instance = settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
-        app = faust_app.build(settings, self.group, f"{service.name}-{instance}")
+        app = faust_app.build(settings, self.group, f"{service.name}-{instance}", self._folder.name)
         app.finalize()
         blocks.install(settings.topic_prefix + topic.name for topic in service.reads if topic.bulk)
         consumer = faust_app.consumer_of(app)

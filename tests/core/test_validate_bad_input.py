@@ -150,7 +150,7 @@ def test_limits_that_are_not_positive_are_named() -> None:
 
 
 def test_endless_names_do_not_make_endless_rejects() -> None:
-    """Of what a source calls itself and its signal, a reject keeps the first 1,024 characters: it fits into a record."""
+    """A reject keeps the first 1,024 characters of what a source calls itself and its signal: it fits into a record."""
     names = {"source_id": "s" * 2_000_000, "site": "h" * 2_000_000, "tenant": "t" * 2_000_000}
     fields = {**names, "address": ["a" * 2_000_000], "value_double": [1.0], "source_time": [0]}
     run = Run([signal("x", "X")]).step(record(RAW_BATCH, 1, **fields))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
@@ -80,7 +81,7 @@ async def test_parts_of_a_large_snapshot_go_ahead_in_transactions_of_their_own(s
     assert await visible(settings, "state") == [b"one", b"two", b"three"]
 
 
-async def test_membership_does_not_depend_on_polls(settings: Settings) -> None:
+async def test_membership_does_not_depend_on_polls(settings: Settings, tmp_path: Path) -> None:
     """A worker without partitions polls nothing for hours, and must still be given some when another leaves."""
-    app = build(settings, "group", "standby")
+    app = build(settings, "group", "standby", str(tmp_path))
     assert app.conf.broker_max_poll_interval > 86_400

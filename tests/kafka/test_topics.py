@@ -18,7 +18,8 @@ def test_a_stages_inputs_and_state_are_co_partitioned(stage: topology.Stage) -> 
     partition n of each goes to the task n.
     """
     state = SETTINGS.topic_prefix + topology.state_topic(stage.name)
-    inputs = {name: WANTED[name].num_partitions for topic in stage.reads if (name := SETTINGS.topic_prefix + topic.name)}
+    names = [SETTINGS.topic_prefix + topic.name for topic in stage.reads]
+    inputs = {name: WANTED[name].num_partitions for name in names}
     assert len(inputs) == len(stage.reads) > 0
     assert topics.check_co_partitioning(stage.name, inputs, (state, WANTED[state].num_partitions)) == 5
     assert len({topic.key for topic in stage.reads}) == 1
