@@ -39,7 +39,6 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-APP_STOP_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 
 
@@ -185,7 +184,7 @@ class Worker:
     async def _stop_app(self, app: faust.App) -> None:
         """Stop Faust, for a while: in the middle of a rebalance its stop may wait without end, and ignores a cancel."""
         stopping = asyncio.ensure_future(app.stop())
-        done, _ = await asyncio.wait([stopping], timeout=APP_STOP_TIMEOUT_S)
+        done, _ = await asyncio.wait([stopping], timeout=CLOSE_TIMEOUT_S)
         if not done or stopping.exception() is not None:
             log.info("Faust did not stop by itself; the process ends, all transactions are finished")
 

@@ -75,7 +75,7 @@ class TwoHop:
             inputs={"relay": ("two.in.v1",), "count": ("two.mid.v1",)},
             partitions=partitions,
             # A small threshold, so that a short run takes snapshots and deletes records before them, too.
-            settings={"snapshot_min_bytes": 65_536},
+            settings={"snapshot_min_bytes": 4_096},
         )
         settings = Settings(bootstrap_servers=bootstrap, topic_prefix=prefix, partitions=partitions)
         names = ("two.in.v1", "two.mid.v1", "two.out.v1")

@@ -6,16 +6,11 @@ Records are made with `fastavro` and sent as record batches of the test's choice
 from __future__ import annotations
 
 import http.client
-import http.server
 import json
-import os
-import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -144,6 +139,21 @@ def run(target: Deployment, *arguments: str, **settings: object) -> subprocess.C
     )
 
 
+class Ended(NamedTuple):
+    """How a process ended: exit code, messages of its errors (JSON lines), and all that it wrote."""
+
+    code: int
+    errors: list[str]
+    text: str
+
+
+def ended(code: int, log: Path) -> Ended:
+    """The end of a process that wrote to `log`."""
+    text = log.read_text("utf-8")
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return Ended(code, [line["message"] for line in lines if line["level"] == "error"], text)
+
+
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
@@ -234,39 +244,3 @@ def rows(target: Deployment, topic: topology.Topic) -> list[dict[str, Any]]:
     """All records of an output topic with one row per record."""
     decode = Decoder(topic).row
     return [decode(value) for _, value, _ in target.read(topic.name) if value]
-
-
-# -- a schema registry -----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def registry(schemas: Mapping[int, str]) -> Iterator[str]:
-    """Address of a schema registry (Confluent's REST interface) that knows these schemas by id."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = re.fullmatch(r"/schemas/ids/(\d+)", self.path)
-            known = schemas.get(int(asked[1])) if asked else None
-            answer = {"error_code": 40403, "message": "Schema not found"} if known is None else {"schema": known}
-            body = json.dumps(answer).encode()
-            self.send_response(404 if known is None else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-            """Keep the test's output quiet."""
-
-    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://{HOST}:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without settings of ours."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PLANTWEAVE_")}

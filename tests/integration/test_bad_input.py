@@ -20,6 +20,7 @@ from streams import topology
 from tests.chaos.deployment import Deployment
 from tests.integration import bad_input, harness
 from tests.integration.bad_input import CASES, SURVIVORS, VALIDATED_CASES, Case
+from tests.integration.registry_server import registry
 
 pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
 
@@ -79,7 +80,7 @@ def outcome(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Every case appended, then `validate` and `window` started and all of it processed."""
     folder = tmp_path_factory.mktemp("bad-input")
     schemas = {ident: json.dumps(schema) for ident, schema in bad_input.SCHEMA_IDS.items()}
-    with harness.registry(schemas) as url:
+    with registry(schemas) as url:
         target = harness.deploy(
             bootstrap, folder, ("validate", "window"), registry_url=url, idle_after_ms=500, log_level="warning"
         )
