@@ -126,6 +126,7 @@ class Settings:
     allowed_disorder_ms: int = _int(2_000, 0, 3_600_000)
     idle_after_ms: int = _int(10_000, 100, 86_400_000)
     correction_horizon_s: int = _int(300, 0, 7 * 86_400)
+    kpi_correction_horizon_s: int = _int(86_400, 0, 35 * 86_400)
     rules_dir: str = _path(Path.is_dir, "a folder")
     kpi_policy_file: str = _path(Path.is_file, "a KPI policy (TOML)")
     http_host: str = _text("127.0.0.1", r"[A-Za-z0-9.:_-]+", "an address or host name to listen on")

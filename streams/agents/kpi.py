@@ -20,7 +20,7 @@ def config(settings: Settings) -> KpiConfig:
     return KpiConfig(
         allowed_disorder_us=settings.allowed_disorder_ms * 1000,
         idle_after_us=settings.idle_after_ms * 1000,
-        correction_horizon_us=settings.correction_horizon_s * 1_000_000,
+        correction_horizon_us=settings.kpi_correction_horizon_s * 1_000_000,
     )
 
 

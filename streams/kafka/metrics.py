@@ -13,6 +13,7 @@ RESTORE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 TRANSACTION_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # What `window` counts among its readings, as outcomes of late ones.
 LATE: Final = {("readings", "late"): "revised", ("readings", "beyond_horizon"): "beyond_horizon"}
+OUTCOMES: Final = frozenset(LATE.values())
 
 # When a counter was made is no measurement, and would double the number of series.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library declares none here
@@ -73,7 +74,9 @@ class Metrics:
             if kind == "rejects":
                 self._rejects.labels(label).inc(count)
             elif kind == "late" or (kind, label) in LATE:
-                self._late.labels(LATE.get((kind, label), label)).inc(count)
+                # Of a late reading `alert` counts the rules that it would have concerned: no labels of their own here.
+                outcome = LATE.get((kind, label), label)
+                self._late.labels(outcome if outcome in OUTCOMES else "alert_unchanged").inc(count)
             else:
                 self._counts.labels(kind, label).inc(count)
 

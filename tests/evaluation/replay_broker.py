@@ -19,7 +19,7 @@ from tests.evaluation.scenario import ReplayFailure, Row, Scenario, latest
 
 SERVICES: Final = ("validate", "kpi")
 # The clocks of a recording say nothing of today's: its sources count as idle soon after the last reading.
-SETTINGS: Final[Mapping[str, str | int]] = {"partitions": 2, "idle_after_ms": 3_000, "correction_horizon_s": 7_200}
+SETTINGS: Final[Mapping[str, str | int]] = {"partitions": 2, "idle_after_ms": 3_000, "kpi_correction_horizon_s": 7_200}
 LIMIT_S: Final = 300.0
 # Corrections of finished periods are written at most every ten seconds; after this long without any, none is due.
 QUIET_S: Final = 15.0
