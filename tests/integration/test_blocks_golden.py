@@ -78,6 +78,17 @@ async def compare(
     return found
 
 
+async def settled(bootstrap: str, topic: str) -> None:
+    """Return once the last transaction's markers are written: a commit is answered before they are."""
+    tp, ends = TopicPartition(topic, 0), {0, 1}
+    async with asyncio.timeout(30):
+        while len(ends) > 1:
+            ends = set()
+            for isolation in (COMMITTED, UNCOMMITTED):
+                async with AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation) as consumer:
+                    ends |= set((await consumer.end_offsets([tp])).values())
+
+
 def stamp(header: bytes) -> int:
     """Timestamp type of a batch."""
     return (header[22] & LOG_APPEND_TIME) >> 3
@@ -184,6 +195,7 @@ async def test_transactions(bootstrap: str) -> None:
     """
     topic = create(bootstrap)
     await _transactions(bootstrap, topic)
+    await settled(bootstrap, topic)
     committed = await compare(bootstrap, topic)
     everything = await compare(bootstrap, topic, UNCOMMITTED)
     assert sum(block.count for block in everything) == 6 * 5 * 3
