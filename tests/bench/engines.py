@@ -88,7 +88,8 @@ ENGINES: Final[tuple[Engine, ...]] = (
         output="avro",
         prefixed=True,
         cannot={("chain", "json"): "validate reads Avro in both framings; raw JSON is not there yet"},
-        note="exactly once, one process per hop",
+        variants=({"WORKERS": "1"}, {"WORKERS": "2"}),
+        note="exactly once; chain: one process per hop",
     ),
     Engine(
         "flink-eos",
