@@ -9,13 +9,26 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 ROOT = Path(__file__).parents[2]
+
+
+def patiently(ask: Callable[[], Any]) -> Any:
+    """The answer of a broker whose coordinators may be moving just now: asked again for a while."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return ask()
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 class Deployment:
@@ -138,8 +151,8 @@ class Deployment:
         total = 0
         for topic in self.inputs[service]:
             places = [TopicPartition(self.prefix + topic, number) for number in range(self.partitions)]
-            for place in consumer.committed(places, timeout=20):
-                low, high = consumer.get_watermark_offsets(place, timeout=20)
+            for place in patiently(lambda places=places: consumer.committed(places, timeout=20)):  # type: ignore[misc]
+                low, high = patiently(lambda place=place: consumer.get_watermark_offsets(place, timeout=20))  # type: ignore[misc]
                 total += high - max(place.offset, low)
         consumer.close()
         return int(total)
