@@ -75,6 +75,8 @@ class Door:
             await asyncio.gather(*ways, return_exceptions=True)
             for writer in (requests, answers):
                 writer.close()
+            # A loop that ends before they are closed leaves their sockets to the garbage collector.
+            await asyncio.gather(requests.wait_closed(), answers.wait_closed(), return_exceptions=True)
 
     async def _requests(self, client: asyncio.StreamReader, broker: asyncio.StreamWriter) -> None:
         while True:
