@@ -25,7 +25,7 @@ Command = Callable[[Settings, argparse.Namespace], int]
 
 def _worker(settings: Settings, given: argparse.Namespace) -> int:
     from streams.agents import service_factory
-    from streams.kafka import contracts
+    from streams.kafka.avro import contracts
     from streams.kafka.worker import main as run
 
     logs.setup(given.service, settings.log_level, settings.log_format)
@@ -152,8 +152,8 @@ def _said(why: Exception, settings: Settings) -> str | None:
     from aiokafka.errors import KafkaError
     from confluent_kafka import KafkaException
 
-    from streams.kafka.contracts import ContractError
-    from streams.kafka.registry import RegistryError
+    from streams.kafka.avro.contracts import ContractError
+    from streams.kafka.avro.registry import RegistryError
     from streams.kafka.topics import TopicFault
     from streams.kafka.versions import VersionFault
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.agents import kpi, service_factory
-from streams.core.kpi_policy import PolicyError
+from streams.core.kpi.policy import PolicyError
 from streams.settings import Settings
 from streams.topology import STAGES, Stage
 

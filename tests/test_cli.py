@@ -11,8 +11,8 @@ import pytest
 
 from streams import cli, topology
 from streams.agents import discover
-from streams.kafka import codec, contracts
-from streams.kafka.ports import free_port
+from streams.kafka.avro import codec, contracts
+from streams.kafka.embedded.ports import free_port
 
 
 def test_without_a_broker_the_command_says_where_it_looked(

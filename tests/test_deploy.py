@@ -9,7 +9,7 @@ import yaml
 
 from streams import topology
 from streams.cli import parser
-from streams.kafka.jars import read_lock
+from streams.kafka.embedded.jars import read_lock
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[1]

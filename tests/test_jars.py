@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.kafka.jars import EmbeddedKafkaError, Jar, cache_folder, read_lock, resolve
+from streams.kafka.embedded.jars import EmbeddedKafkaError, Jar, cache_folder, read_lock, resolve
 
 CONTENT = {name: f"content of {name}".encode() for name in ("kafka", "scala")}
 

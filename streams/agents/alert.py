@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from streams import topology
-from streams.core import rule
-from streams.core.alert import Alert
+from streams.core.alert import rule
+from streams.core.alert.stage import Alert
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings

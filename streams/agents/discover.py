@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from streams import topology
-from streams.core import inventory
-from streams.core.lookup import Lookup
+from streams.core.validate import inventory
+from streams.core.validate.lookup import Lookup
 from streams.kafka.context import ContextStore
 from streams.settings import Settings
 

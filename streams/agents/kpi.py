@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from streams import topology
-from streams.core import kpi_policy
-from streams.core.kpi import Kpi
-from streams.core.kpi_progress import KpiConfig
+from streams.core.kpi import policy as kpi_policy
+from streams.core.kpi.progress import KpiConfig
+from streams.core.kpi.stage import Kpi
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams import topology
-from streams.core.window import Window, WindowConfig
+from streams.core.window.stage import Window, WindowConfig
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings

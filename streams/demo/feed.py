@@ -10,9 +10,9 @@ import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from streams import topology
-from streams.kafka import contracts
-from streams.kafka.avro_wire import PREFIX_BYTES, framing
-from streams.kafka.avro_writer import stripped
+from streams.kafka.avro import contracts
+from streams.kafka.avro.wire import PREFIX_BYTES, framing
+from streams.kafka.avro.writer import stripped
 from streams.kafka.clients import librdkafka
 from streams.settings import Settings
 

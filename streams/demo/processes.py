@@ -1,6 +1,6 @@
 """The demo's processes. In: a folder, the broker's address. Out: one process per service, one for the plant.
 
-Each has a session and a log file of its own and ends with the demo, however that ends (`streams.kafka.child`).
+Each has a session and a log file of its own and ends with the demo, however that ends (`streams.kafka.embedded.child`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.demo.model import ServiceLine
-from streams.kafka.broker import HOST
-from streams.kafka.child import Child
-from streams.kafka.embedded import free_port
+from streams.kafka.embedded.broker import HOST
+from streams.kafka.embedded.child import Child
+from streams.kafka.embedded.node import free_port
 from streams.settings import PREFIX
 
 # For all together; an orderly stop takes a worker a second or two.

@@ -29,7 +29,7 @@ from streams.demo.options import parser
 from streams.demo.processes import PLANT, Fleet
 from streams.demo.view import Teller, render
 from streams.kafka import topics
-from streams.kafka.embedded import EmbeddedKafka, EmbeddedKafkaError
+from streams.kafka.embedded.node import EmbeddedKafka, EmbeddedKafkaError
 from streams.plant.model import SECOND_US, SITE
 from streams.plant.plant import Plant, PlantError
 from streams.plant.publish import Publisher

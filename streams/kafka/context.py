@@ -17,12 +17,12 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from streams.core.context import Context
-from streams.kafka import codec, contracts
 from streams.kafka import topics as topic_admin
-from streams.kafka.avro_schemas import WriterSchemas
+from streams.kafka.avro import codec, contracts
+from streams.kafka.avro.registry import Registry
+from streams.kafka.avro.schemas import WriterSchemas
 from streams.kafka.clients import groupless_consumer
 from streams.kafka.metrics import Metrics
-from streams.kafka.registry import Registry
 from streams.kafka.serde import learn
 from streams.settings import Settings
 from streams.topology import Topic

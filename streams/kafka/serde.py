@@ -11,11 +11,12 @@ from typing import Final
 import polars as pl
 
 from streams import topology
-from streams.kafka import avro_block, codec, columnar, contracts
-from streams.kafka.avro_schemas import WriterSchemas
+from streams.kafka.avro import block as avro_block
+from streams.kafka.avro import codec, columnar, contracts
+from streams.kafka.avro.registry import Registry
+from streams.kafka.avro.row_codec import RowEncoder, writable
+from streams.kafka.avro.schemas import WriterSchemas
 from streams.kafka.chunks import Chunk
-from streams.kafka.codec_rows import RowEncoder, writable
-from streams.kafka.registry import Registry
 from streams.kafka.service import Decoded, Record
 from streams.settings import Settings
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 from faust.types import TP
 
+from streams.kafka.avro.registry import RegistryError
 from streams.kafka.chunks import Chunk
-from streams.kafka.registry import RegistryError
 from streams.kafka.restore import DataLoss
 from streams.kafka.shell import Shell
 from streams.kafka.state import StateFault

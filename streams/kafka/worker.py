@@ -1,7 +1,6 @@
 """A worker: one process that runs one service until told to stop. Enters: a service and settings; leaves: an exit code.
 
-Start: wait for the broker, check topics, load context, join the group. Stop: finish transactions, leave. A worker that
-loses the broker goes on trying; one whose Faust app gives up starts over in the same process.
+Start: wait for the broker, check topics, load context, join. Stop: finish transactions, leave. Without broker: retry.
 """
 
 from __future__ import annotations
@@ -22,13 +21,14 @@ from confluent_kafka import KafkaException
 
 from streams import topology
 from streams.kafka import app as faust_app
-from streams.kafka import blocks, versions
 from streams.kafka import topics as topic_admin
+from streams.kafka import versions
+from streams.kafka.avro.registry import RegistryError
+from streams.kafka.blocks import install as blocks
 from streams.kafka.commit import CommitPace
 from streams.kafka.context import ContextStore
 from streams.kafka.health import Health
 from streams.kafka.metrics import Metrics
-from streams.kafka.registry import RegistryError
 from streams.kafka.restore import DataLoss
 from streams.kafka.service import Service
 from streams.kafka.shell import Shell

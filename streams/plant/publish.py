@@ -22,9 +22,9 @@ import fastavro
 from confluent_kafka import KafkaError, Message, Producer
 
 from streams import topology
-from streams.kafka import codec, contracts
+from streams.kafka.avro import codec, contracts
+from streams.kafka.avro.registry import Registry, RegistryError
 from streams.kafka.clients import librdkafka
-from streams.kafka.registry import Registry, RegistryError
 from streams.plant.model import SECOND_US
 from streams.plant.plant import Plant, PlantError
 from streams.settings import Settings

@@ -24,8 +24,8 @@ import numpy as np
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.kafka import topics
-from streams.kafka.child import Child
-from streams.kafka.embedded import EmbeddedKafka
+from streams.kafka.embedded.child import Child
+from streams.kafka.embedded.node import EmbeddedKafka
 from streams.settings import Settings
 from streams.topology import ALERT, RAW_READING, SIGNAL
 from tests.bench.engines import ROOT

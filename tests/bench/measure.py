@@ -27,7 +27,7 @@ from typing import Any, Final
 import fastavro
 import polars as pl
 
-from streams.kafka.child import Child
+from streams.kafka.embedded.child import Child
 from streams.topology import VALIDATE, WINDOW, WINDOW_STAGE, group, state_topic
 from tests.bench.engines import ROOT, Engine
 from tests.bench.fill import create_topics, delete_topics, dictionary_topic, input_topic, prefix

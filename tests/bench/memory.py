@@ -21,9 +21,9 @@ import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from streams.kafka import topics
-from streams.kafka.child import Child
-from streams.kafka.embedded import EmbeddedKafka
-from streams.kafka.ports import free_port
+from streams.kafka.embedded.child import Child
+from streams.kafka.embedded.node import EmbeddedKafka
+from streams.kafka.embedded.ports import free_port
 from streams.settings import Settings
 from streams.topology import group
 from tests.bench.blocked import Door

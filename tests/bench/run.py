@@ -21,7 +21,7 @@ from typing import Any, Final
 import polars as pl
 import psutil
 
-from streams.kafka.embedded import EmbeddedKafka
+from streams.kafka.embedded.node import EmbeddedKafka
 from tests.bench.engines import ENGINES, ROOT, Engine
 from tests.bench.fill import fill
 from tests.bench.latency import measure_latency

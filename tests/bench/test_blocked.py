@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streams.kafka.ports import free_port
+from streams.kafka.embedded.ports import free_port
 from tests.bench.blocked import HOST, Door
 
 PRODUCE = (8).to_bytes(4, "big") + (0).to_bytes(2, "big") + b"produc"

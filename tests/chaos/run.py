@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from streams.kafka.embedded import EmbeddedKafka  # noqa: E402 - the path is set above
+from streams.kafka.embedded.node import EmbeddedKafka  # noqa: E402 - the path is set above
 from tests.chaos.pipelines import Account, Pipeline, TwoHop  # noqa: E402
 from tests.chaos.scenario import Plan, Scenario  # noqa: E402
 from tests.chaos.services import Services  # noqa: E402

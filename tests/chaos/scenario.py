@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from streams.kafka.embedded import EmbeddedKafka
+from streams.kafka.embedded.node import EmbeddedKafka
 from tests.chaos.deployment import Deployment
 from tests.chaos.pipelines import Pipeline
 

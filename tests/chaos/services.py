@@ -16,9 +16,10 @@ import polars as pl
 from confluent_kafka import Producer
 
 from streams import topology
-from streams.core.window import Window
-from streams.kafka import contracts, topics
-from streams.kafka.avro_wire import Kind, prefix
+from streams.core.window.stage import Window
+from streams.kafka import topics
+from streams.kafka.avro import contracts
+from streams.kafka.avro.wire import Kind, prefix
 from streams.kafka.state import Reader
 from streams.settings import Settings
 from tests.chaos.deployment import Deployment

@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from streams import topology
-from streams.kafka import avro_block, avro_sizes, avro_values, avro_writer, contracts
-from streams.kafka.avro_schemas import WriterSchemas
+from streams.kafka.avro import block as avro_block
+from streams.kafka.avro import contracts
+from streams.kafka.avro import sizes as avro_sizes
+from streams.kafka.avro import values as avro_values
+from streams.kafka.avro import writer as avro_writer
+from streams.kafka.avro.schemas import WriterSchemas
 from tests.kafka.batches import Item, batch, body, fetch_blocks, framed
 
 BULK = [topic.name for topic in topology.topics() if topic.bulk]

@@ -12,7 +12,8 @@ import avro.schema
 import pytest
 
 from streams import topology
-from streams.kafka import avro_writer, contracts
+from streams.kafka.avro import contracts
+from streams.kafka.avro import writer as avro_writer
 
 TOPICS = [topic.name for topic in topology.topics()]
 BULK = [topic.name for topic in topology.topics() if topic.bulk]
@@ -107,7 +108,7 @@ def test_fingerprints_are_those_of_the_specification() -> None:
 @pytest.mark.parametrize("name", TOPICS)
 def test_the_contract_is_released_and_passes_the_gate(name: str) -> None:
     """The newest release is the present contract, and every released version can be read (and, of output topics, can
-    read it). Where this fails: undo the change, or `python -m streams.kafka.contracts` releases it.
+    read it). Where this fails: undo the change, or `python -m streams.kafka.avro.contracts` releases it.
     """
     schema = contracts.load(name).schema
     assert contracts.gate(name, schema) == []

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from streams.core.alert import Alert
-from streams.core.alert_output import ALERT
+from streams.core.alert.output import ALERT
+from streams.core.alert.rule import Rule, load
+from streams.core.alert.stage import Alert
 from streams.core.context import Context
 from streams.core.dictionary import SIGNAL
 from streams.core.frames import COORDINATES, READING
-from streams.core.rule import Rule, load
 from streams.core.stage import Moment, Result, apply
 
 T0 = 1_767_261_600_000_000  # 2026-01-01 10:00:00 UTC

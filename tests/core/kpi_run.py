@@ -13,9 +13,9 @@ import polars as pl
 import streams
 from streams.core.context import Context
 from streams.core.frames import COORDINATES, ID, READING
-from streams.core.kpi import Kpi
-from streams.core.kpi_policy import KpiPolicy, parse
-from streams.core.kpi_progress import KpiConfig
+from streams.core.kpi.policy import KpiPolicy, parse
+from streams.core.kpi.progress import KpiConfig
+from streams.core.kpi.stage import Kpi
 from streams.core.stage import Moment, Result, apply
 from tests.core.reference_kpi import HOUR, MINUTE, Plant
 

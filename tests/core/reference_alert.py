@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from streams.core.rule import Rule
+from streams.core.alert.rule import Rule
 from tests.core.alert_scene import R, S
 
 BAD, BIRTH = 2, 4

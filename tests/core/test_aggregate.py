@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from streams.core.aggregate import AGGREGATED, aggregate
 from streams.core.frames import BAD, GOOD, UNCERTAIN
-from streams.core.watermark import SOURCE, Sources
-from streams.core.window_rows import arrive, hold
-from streams.core.window_signals import SECOND, Defaults, codes, prepare
+from streams.core.window.aggregate import AGGREGATED, aggregate
+from streams.core.window.rows import arrive, hold
+from streams.core.window.signals import SECOND, Defaults, codes, prepare
+from streams.core.window.watermark import SOURCE, Sources
 from tests.simulation.reference import Reading, Signal
 from tests.simulation.window_run import DICTIONARY, T0, frame, version
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from streams.core.alert import Alert
-from streams.core.alert_output import ALERT
+from streams.core.alert.output import ALERT
+from streams.core.alert.stage import Alert
 from streams.core.frames import BIRTH, HISTORICAL
 from streams.core.stage import Moment
 from tests.core.alert_scene import T0, R, S, Task, context, frame, rule, seconds, signal, told

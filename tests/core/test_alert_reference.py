@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.rule import Rule
+from streams.core.alert.rule import Rule
 from tests.core.alert_scene import R, Task, context, rule, signal
 from tests.core.reference_alert import Reference, payload
 

@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from streams.core import alert_state as table
-from streams.core.alert_state import Condition, Transition
+from streams.core.alert import state as table
+from streams.core.alert.state import Condition, Transition
 
 
 def _condition() -> Condition:

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from streams.core.alert.enrich import enrich
 from streams.core.context import Context
-from streams.core.enrich import enrich
 from tests.core.alert_scene import T0, S, context, signal
 
 FILLER = {

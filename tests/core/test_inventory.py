@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core import dictionary, inventory
+from streams.core import dictionary
 from streams.core.dictionary import SIGNAL
 from streams.core.stage import apply
-from streams.core.unpack import RAW
-from streams.core.validate import ValidateConfig
+from streams.core.validate import inventory
+from streams.core.validate.stage import ValidateConfig
+from streams.core.validate.unpack import RAW
 from tests.core.validate_run import NOW, RAW_READING, Run, S, context, record, signal
 
 UNKNOWN = "ot.signal.unknown.v1"

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from streams.core.frames import READING
-from streams.core.kpi import KpiConfig
+from streams.core.kpi.stage import KpiConfig
 from streams.core.stage import Moment
 from tests.core.kpi_run import (
     EIGHT,

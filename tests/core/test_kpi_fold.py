@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.core.kpi import KpiConfig
+from streams.core.kpi.stage import KpiConfig
 from tests.core.kpi_run import (
     EIGHT,
     NOW,

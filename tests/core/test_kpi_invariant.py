@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.kpi_progress import KpiConfig
+from streams.core.kpi.progress import KpiConfig
 from tests.core.kpi_run import NOW, SECOND, T0, Run, plant_context, plant_policy, plant_readings
 from tests.core.reference_kpi import HOUR, MINUTE, Plant, elements, kpis, periods, tells
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.core.kpi_policy import CATEGORIES, PolicyError, parse
+from streams.core.kpi.policy import CATEGORIES, PolicyError, parse
 from tests.core.kpi_run import POLICY
 
 TEXT = POLICY.read_text("utf-8")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.quality import normalise
+from streams.core.validate.quality import normalise
 
 GOOD, UNCERTAIN, BAD = 0, 1, 2
 LONGS = st.integers(-(2**63), 2**63 - 1)

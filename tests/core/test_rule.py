@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.core.rule import Rule, RuleFaults, load
-from streams.core.rule_match import compile_rules
+from streams.core.alert.rule import Rule, RuleFaults, load
+from streams.core.alert.rule_match import compile_rules
 from tests.core.alert_scene import RULE, T0, context, rule, signal
 
 BAD = Path(__file__).parents[1] / "rules_bad"

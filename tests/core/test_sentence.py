@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.core.sentence import Facts, clock, duration, quantity, sentence
+from streams.core.alert.sentence import Facts, clock, duration, quantity, sentence
 from tests.core.alert_scene import T0, S
 
 ACTIVE = Facts(

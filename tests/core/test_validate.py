@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from streams.core import inventory
 from streams.core.frames import COORDINATES, READING
-from streams.core.rejects import REJECTED
-from streams.core.unpack import ARRAYS, RAW
+from streams.core.validate import inventory
+from streams.core.validate.rejects import REJECTED
+from streams.core.validate.unpack import ARRAYS, RAW
 from tests.core.validate_run import (
     NOW,
     RAW_READING,

@@ -7,7 +7,7 @@ import math
 import polars as pl
 import pytest
 
-from streams.core.validate import ValidateConfig
+from streams.core.validate.stage import ValidateConfig
 from tests.core.validate_run import (
     DAY,
     MOMENT,

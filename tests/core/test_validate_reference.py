@@ -11,8 +11,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core import inventory
-from streams.core.validate import ValidateConfig
+from streams.core.validate import inventory
+from streams.core.validate.stage import ValidateConfig
 from tests.core import reference_validate as reference
 from tests.core.validate_run import (
     DAY,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.core.stage import Change, Moment, apply
-from streams.core.watermark import SOURCE, Patience, Progress, Sources, idle, progress
-from streams.core.window_rows import NEVER
-from streams.core.window_signals import codes
+from streams.core.window.rows import NEVER
+from streams.core.window.signals import codes
+from streams.core.window.watermark import SOURCE, Patience, Progress, Sources, idle, progress
 from tests.simulation.reference import SECOND, Reading
 from tests.simulation.window_run import T0, frame
 

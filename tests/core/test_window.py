@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from streams.core.stage import Moment
-from streams.core.window import Window, WindowConfig
-from streams.core.window_output import LATE, WINDOW
+from streams.core.window.output import LATE, WINDOW
+from streams.core.window.stage import Window, WindowConfig
 from tests.core.window_scene import CONTEXT, TEMPERATURE, at, ends, started
 from tests.simulation.reference import BAD, SECOND, Signal
 from tests.simulation.window_run import T0, Run, context, frame, version

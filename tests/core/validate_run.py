@@ -11,8 +11,8 @@ import polars as pl
 from streams.core.context import Context
 from streams.core.dictionary import SIGNAL
 from streams.core.stage import Moment, Result, apply
-from streams.core.unpack import ARRAYS, RAW
-from streams.core.validate import Validate, ValidateConfig
+from streams.core.validate.stage import Validate, ValidateConfig
+from streams.core.validate.unpack import ARRAYS, RAW
 
 RAW_READING, RAW_BATCH = "ot.raw.reading.v1", "ot.raw.batch.v1"
 NOW = 1_790_000_000_000_000

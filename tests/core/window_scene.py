@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.core.window import WindowConfig
+from streams.core.window.stage import WindowConfig
 from tests.simulation.reference import SECOND, Reading, Signal
 from tests.simulation.window_run import T0, Run, context, version
 

@@ -12,7 +12,7 @@ import pytest
 
 from streams.demo.model import ServiceLine
 from streams.demo.processes import PLANT, Fleet, Process, environment, look
-from streams.kafka.embedded import free_port
+from streams.kafka.embedded.node import free_port
 from streams.kafka.health import Health
 from streams.kafka.metrics import Metrics
 

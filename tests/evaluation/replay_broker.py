@@ -12,7 +12,7 @@ from streams import topology
 from streams.demo.feed import Feed
 from streams.demo.processes import Fleet
 from streams.kafka import topics
-from streams.kafka.embedded import EmbeddedKafka, EmbeddedKafkaError
+from streams.kafka.embedded.node import EmbeddedKafka, EmbeddedKafkaError
 from streams.plant.publish import Publisher
 from streams.settings import Settings
 from tests.evaluation.scenario import ReplayFailure, Row, Scenario, latest

@@ -12,11 +12,11 @@ import streams
 from streams import topology
 from streams.core.context import Context
 from streams.core.frames import COORDINATES
-from streams.core.kpi import Kpi, KpiConfig
-from streams.core.kpi_policy import parse
+from streams.core.kpi.policy import parse
+from streams.core.kpi.stage import Kpi, KpiConfig
 from streams.core.stage import Moment, StageCore, apply
-from streams.core.validate import Validate
-from streams.kafka import codec, contracts
+from streams.core.validate.stage import Validate
+from streams.kafka.avro import codec, contracts
 from tests.evaluation.scenario import SECOND_US, Row, Scenario, latest
 
 NOW_US: Final = 1_790_000_000_000_000

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import fastavro
 
 from streams import topology
-from streams.kafka import contracts
-from streams.kafka.avro_wire import Kind, prefix
+from streams.kafka.avro import contracts
+from streams.kafka.avro.wire import Kind, prefix
 from tests.chaos.services import Encoder
 from tests.integration.harness import Batch, Raw
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.kafka.embedded import EmbeddedKafka
+from streams.kafka.embedded.node import EmbeddedKafka
 
 HERE = Path(__file__).parent
 

@@ -17,10 +17,12 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
-from streams.kafka import avro_block, block_codecs, blocks
-from streams.kafka.avro_schemas import WriterSchemas
-from streams.kafka.block import HEADER, LOG_APPEND_TIME, Block
-from streams.kafka.block_records import records
+from streams.kafka.avro import block as avro_block
+from streams.kafka.avro.schemas import WriterSchemas
+from streams.kafka.blocks import codecs as block_codecs
+from streams.kafka.blocks import install as blocks
+from streams.kafka.blocks.block import HEADER, LOG_APPEND_TIME, Block
+from streams.kafka.blocks.records import records
 from tests.kafka.readings import CONTRACT, value
 
 CODECS = block_codecs.NAMES

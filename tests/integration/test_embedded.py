@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.kafka.embedded import EmbeddedKafka, EmbeddedKafkaError, free_port
+from streams.kafka.embedded.node import EmbeddedKafka, EmbeddedKafkaError, free_port
 
 
 def write(bootstrap: str, topic: str, values: list[bytes]) -> None:
@@ -90,7 +90,7 @@ def test_address_before_start() -> None:
 @pytest.fixture
 def foreground(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A broker in the foreground of a process of its own, up, with all processes that it started."""
-    command = [sys.executable, "-m", "streams.kafka.embedded", "--port", str(free_port())]
+    command = [sys.executable, "-m", "streams.kafka.embedded.node", "--port", str(free_port())]
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:

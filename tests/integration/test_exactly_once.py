@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from streams.kafka.embedded import EmbeddedKafka
+from streams.kafka.embedded.node import EmbeddedKafka
 from tests.chaos.pipelines import TwoHop
 from tests.chaos.run import judge
 from tests.chaos.scenario import Plan, Scenario

@@ -10,11 +10,12 @@ import fastavro
 import pytest
 
 from streams import topology
-from streams.kafka import contracts, topics
-from streams.kafka.avro_wire import PREFIX_BYTES, Kind, framing
-from streams.kafka.avro_writer import stripped
+from streams.kafka import topics
+from streams.kafka.avro import contracts
+from streams.kafka.avro.registry import Registry, RegistryError
+from streams.kafka.avro.wire import PREFIX_BYTES, Kind, framing
+from streams.kafka.avro.writer import stripped
 from streams.kafka.clients import groupless_consumer
-from streams.kafka.registry import Registry, RegistryError
 from streams.plant.model import SECOND_US
 from streams.plant.plant import Plant
 from streams.plant.publish import Publisher

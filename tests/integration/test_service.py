@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Producer
 
 from streams import topology
-from streams.kafka.embedded import EmbeddedKafka
+from streams.kafka.embedded.node import EmbeddedKafka
 from tests.chaos.deployment import Deployment
 from tests.chaos.services import Encoder
 from tests.integration import harness

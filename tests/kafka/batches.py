@@ -15,9 +15,12 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
-from streams.kafka import avro_wire, block_fetch, blocks, contracts
-from streams.kafka.avro_wire import Kind
-from streams.kafka.block import Block
+from streams.kafka.avro import contracts
+from streams.kafka.avro import wire as avro_wire
+from streams.kafka.avro.wire import Kind
+from streams.kafka.blocks import fetch as block_fetch
+from streams.kafka.blocks import install as blocks
+from streams.kafka.blocks.block import Block
 
 TOPIC = "blocks"
 T0_MS = 1_700_000_000_000

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.kafka import avro_block, contracts
-from streams.kafka.avro_block import Decoded
-from streams.kafka.avro_schemas import WriterSchemas
+from streams.kafka.avro import block as avro_block
+from streams.kafka.avro import contracts
+from streams.kafka.avro.block import Decoded
+from streams.kafka.avro.schemas import WriterSchemas
 from tests.kafka.batches import Item, fetch_blocks, framed
 
 CONTRACT = contracts.load("ot.raw.reading.v1")

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from streams.kafka import contracts
+from streams.kafka.avro import contracts
 
 _TYPE = "application/vnd.schemaregistry.v1+json"
 

@@ -7,8 +7,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from streams.core.frames import COORDINATES
-from streams.kafka import avro_wire, block_codecs
-from streams.kafka.avro_schemas import WriterSchemas
+from streams.kafka.avro import wire as avro_wire
+from streams.kafka.avro.schemas import WriterSchemas
+from streams.kafka.blocks import codecs as block_codecs
 from tests.kafka.batches import T0_MS, TOPIC, Item, batch, body, changed, framed
 from tests.kafka.readings import CONTRACT, ROW, decode, items, places, refused, value
 

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
-from streams.kafka import avro_block, avro_wire, contracts
-from streams.kafka.avro_schemas import WriterSchemas
-from streams.kafka.avro_wire import Kind
+from streams.kafka.avro import block as avro_block
+from streams.kafka.avro import contracts
+from streams.kafka.avro import wire as avro_wire
+from streams.kafka.avro.schemas import WriterSchemas
+from streams.kafka.avro.wire import Kind
 from tests.kafka.batches import Item, batch, body, fetch_blocks, framed
 from tests.kafka.readings import CONTRACT, ROW, decode, items, places, refused, value
 

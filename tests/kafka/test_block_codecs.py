@@ -5,7 +5,7 @@ from __future__ import annotations
 import cramjam
 import pytest
 
-from streams.kafka import block_codecs
+from streams.kafka.blocks import codecs as block_codecs
 from tests.kafka.batches import Item, batch, changed, fetch
 
 THREE = [Item(b"one"), Item(b"two"), Item(b"three")]

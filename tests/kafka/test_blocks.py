@@ -14,8 +14,10 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.kafka import block_codecs, block_fetch, blocks
-from streams.kafka.block_records import records
+from streams.kafka.blocks import codecs as block_codecs
+from streams.kafka.blocks import fetch as block_fetch
+from streams.kafka.blocks import install as blocks
+from streams.kafka.blocks.records import records
 from tests.kafka.batches import COMMITTED, TOPIC, UNCOMMITTED, Item, batch, changed, fetch, fetch_records, marker
 
 THREE = [Item(b"one"), Item(b"two"), Item(b"three")]

@@ -9,9 +9,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from streams import topology
-from streams.kafka import avro_wire, avro_writer, codec, contracts
-from streams.kafka.avro_schemas import WriterSchemas
-from streams.kafka.avro_wire import Kind
+from streams.kafka.avro import codec, contracts
+from streams.kafka.avro import wire as avro_wire
+from streams.kafka.avro import writer as avro_writer
+from streams.kafka.avro.schemas import WriterSchemas
+from streams.kafka.avro.wire import Kind
 from tests.kafka.batches import framed
 
 SIGNAL: dict[str, Any] = {

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import topology
-from streams.kafka import codec, contracts
-from streams.kafka.avro_writer import columns
-from streams.kafka.codec_rows import RowEncoder, writable
+from streams.kafka.avro import codec, contracts
+from streams.kafka.avro.row_codec import RowEncoder, writable
+from streams.kafka.avro.writer import columns
 
 CONTRACT = contracts.load(topology.WINDOW.name)
 COLUMNS = columns(CONTRACT.schema)

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from streams.core.frames import COORDINATES, ID, READING
-from streams.kafka import avro_block, columnar, columnar_pack, contracts
-from streams.kafka.avro_block import Decoded
-from streams.kafka.avro_schemas import WriterSchemas
-from streams.kafka.codec import single_object
+from streams.kafka.avro import block as avro_block
+from streams.kafka.avro import columnar, contracts
+from streams.kafka.avro import pack as columnar_pack
+from streams.kafka.avro.block import Decoded
+from streams.kafka.avro.codec import single_object
+from streams.kafka.avro.schemas import WriterSchemas
 from tests.kafka.batches import T0_MS, Item, batch, fetch_blocks, framed
 
 CONTRACT = contracts.load("ot.reading.v1")

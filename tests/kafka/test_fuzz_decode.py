@@ -14,12 +14,15 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from streams import topology
-from streams.kafka import avro_block, avro_wire, block_codecs, codec, columnar, contracts
-from streams.kafka.avro_block import Decoded
-from streams.kafka.avro_schemas import WriterSchemas
-from streams.kafka.avro_wire import Kind
-from streams.kafka.block import HEADER, Block
-from streams.kafka.block_rejects import schema
+from streams.kafka.avro import block as avro_block
+from streams.kafka.avro import codec, columnar, contracts
+from streams.kafka.avro import wire as avro_wire
+from streams.kafka.avro.block import Decoded
+from streams.kafka.avro.schemas import WriterSchemas
+from streams.kafka.avro.wire import Kind
+from streams.kafka.blocks import codecs as block_codecs
+from streams.kafka.blocks.block import HEADER, Block
+from streams.kafka.blocks.rejects import schema
 from tests.kafka.batches import TOPIC, Item, batch, changed, fetch, framed
 
 CONTRACTS = [contracts.load(topic.name) for topic in topology.topics() if topic.bulk]

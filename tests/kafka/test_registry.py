@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from streams.kafka import codec, contracts
-from streams.kafka.ports import free_port
-from streams.kafka.registry import Registry, RegistryError
+from streams.kafka.avro import codec, contracts
+from streams.kafka.avro.registry import Registry, RegistryError
+from streams.kafka.embedded.ports import free_port
 from streams.settings import Settings
 from tests.kafka.registry_peer import RegistryPeer
 

@@ -6,7 +6,7 @@ import pytest
 from faust.types import TP
 
 from streams import topology
-from streams.kafka import contracts
+from streams.kafka.avro import contracts
 from streams.kafka.chunks import Chunk
 from streams.kafka.serde import AvroSerde
 from streams.settings import Settings

@@ -11,20 +11,21 @@ import polars as pl
 import pytest
 
 from streams import topology
-from streams.core import kpi_policy, rule
-from streams.core.alert import Alert
+from streams.core.alert import rule
+from streams.core.alert.stage import Alert
 from streams.core.context import Context
-from streams.core.kpi import Kpi
+from streams.core.kpi import policy as kpi_policy
+from streams.core.kpi.stage import Kpi
 from streams.core.stage import Moment, Result, StageCore, apply
-from streams.core.validate import Validate
-from streams.kafka import contracts
-from streams.kafka.avro_writer import columns
+from streams.core.validate.stage import Validate
+from streams.kafka.avro import contracts
+from streams.kafka.avro.writer import columns
 from streams.plant.model import RUNNING, SECOND_US, UNITS, unit_id
 from streams.plant.plant import Plant
 from tests.plant.published import START_US
 
 STEP_US = SECOND_US
-RULES = Path(rule.__file__).resolve().parents[1] / "rules"
+RULES = Path(rule.__file__).resolve().parents[2] / "rules"
 
 
 def context_of(plant: Plant, now_us: int, version: int) -> Context:

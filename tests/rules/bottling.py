@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 import streams
-from streams.core.rule import Rule, load
+from streams.core.alert.rule import Rule, load
 from tests.core.alert_scene import R, Task, context, signal
 
 FOLDER: Final = Path(streams.__file__).parent / "rules"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.core.rule import Rule, Timeline
+from streams.core.alert.rule import Rule, Timeline
 from tests.core.alert_scene import R, Task, context, signal, told
 from tests.rules.bottling import FOLDER, healthy, line, rules, series
 

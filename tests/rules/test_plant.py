@@ -7,12 +7,12 @@ from typing import Any
 import polars as pl
 
 from streams import topology
-from streams.core.alert import Alert
+from streams.core.alert.stage import Alert
 from streams.core.context import Context
 from streams.core.dictionary import SIGNAL
 from streams.core.frames import COORDINATES, READING
 from streams.core.stage import Moment, apply
-from streams.core.validate import Validate
+from streams.core.validate.stage import Validate
 from streams.plant.plant import Plant
 from tests.core.alert_scene import ASSET, ORDER, T0, S
 from tests.rules.bottling import rules

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.window import WindowConfig
+from streams.core.window.stage import WindowConfig
 from tests.simulation.reference import SECOND, Reading, Signal, accepted, windows
 from tests.simulation.reference import Window as Key
 from tests.simulation.window_run import T0, Run, context, difference, version

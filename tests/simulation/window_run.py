@@ -12,7 +12,7 @@ import polars as pl
 from streams.core.context import Context
 from streams.core.frames import COORDINATES, FORCED, HISTORICAL, READING
 from streams.core.stage import Change, Moment, Result, apply, combine
-from streams.core.window import Window, WindowConfig
+from streams.core.window.stage import Window, WindowConfig
 from tests.simulation.reference import SECOND, Reading, Signal
 from tests.simulation.reference import Window as Key
 

@@ -17,7 +17,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from streams import logs
 from streams.kafka import worker
-from streams.kafka.child import Child
+from streams.kafka.embedded.child import Child
 from streams.settings import Settings
 from tests.bench.peers.plantweave_window import service
 

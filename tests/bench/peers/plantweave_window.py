@@ -17,10 +17,11 @@ import polars as pl
 from streams.core.context import Context
 from streams.core.frames import COORDINATES, GOOD, READING
 from streams.core.stage import Moment, Result, StageCore, Table, Tables
-from streams.core.window import Window, WindowConfig
-from streams.kafka import avro_wire, contracts
-from streams.kafka.avro_writer import columns
-from streams.kafka.block_proof import HEADERS
+from streams.core.window.stage import Window, WindowConfig
+from streams.kafka.avro import contracts
+from streams.kafka.avro import wire as avro_wire
+from streams.kafka.avro.writer import columns
+from streams.kafka.blocks.proof import HEADERS
 from streams.kafka.chunks import Chunk
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Decoded, Record, Service

@@ -1,0 +1,1 @@
+"""The `window` stage: `stage.py` is what the shell runs, the rest is what it is made of."""

@@ -1,0 +1,56 @@
+"""Forgetting. Enters: the buffer of readings and the horizon. Leaves: a floor for it, and the values carried beyond.
+
+A reading is kept while a window that holds it can still be corrected; the latest of each signal that goes is kept in
+`carry` for as long as its value stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from streams.core.stage import Change, Table, Tables
+from streams.core.window.rows import BUFFERED, FOREVER, NEVER, Lives, hold, last_before
+from streams.core.window.signals import Signals, codes
+
+CARRY: Final = Table(
+    "carry",
+    pl.Schema({name: dtype for name, dtype in BUFFERED.items() if name != "expires"}),
+    ("signal_id",),
+)
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """Changes of `reading` and `carry`."""
+
+    reading: Change
+    carry: Change
+
+
+def truncate(state: Tables, rows: pl.DataFrame, signals: Signals, lives: Lives, threshold_us: int) -> Truncation:
+    """Drop readings, buffered and new ones (`rows`), none of whose windows ends after `threshold_us`."""
+    buffer, carry = state["reading"], state["carry"]
+    going = pl.concat([part.filter(pl.col("expires") <= threshold_us) for part in (buffer, rows)])
+    last = going.filter(pl.Series(last_before(going, FOREVER)))
+    held = hold(last, signals, lives)
+    # Windows that can still be corrected begin here or later.
+    begin = min(threshold_us // length * length for length in signals.lengths)
+    reaching = held.time + signals.hold_us[held.entry] >= begin
+    candidates = last[held.index[reaching]].select(CARRY.schema.names())
+    older = carry.select("signal_id", pl.col("event_time").alias("carried"))
+    upsert = candidates.join(older, on="signal_id", how="left", maintain_order="left")
+    upsert = upsert.filter(pl.col("event_time") >= pl.col("carried").fill_null(NEVER)).drop("carried")
+    entry = signals.entry(codes(carry["signal_id"]), carry["event_time"].to_numpy())
+    spent = carry["event_time"].to_numpy() + signals.hold_us[entry] < begin
+    delete = carry.filter(pl.Series(spent)).select("signal_id") if np.any(spent) else None
+    return Truncation(
+        reading=Change(
+            upsert=rows.filter(pl.col("expires") > threshold_us),
+            floor=("expires", threshold_us + 1),
+        ),
+        carry=Change(upsert=upsert, delete=delete),
+    )

@@ -1,0 +1,52 @@
+"""Writer schemas of one topic. Enters: fingerprints and registry ids. Leaves: plans to read with."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import polars as pl
+
+from streams.kafka.avro import contracts
+from streams.kafka.avro import writer as avro_writer
+from streams.kafka.avro.wire import Kind
+from streams.kafka.avro.writer import Writer
+
+
+class WriterSchemas:
+    """Plans by framing: fingerprints of all committed versions of the contract, ids as the registry told them.
+
+    With `registry` unknown ids are asked for (`find` returns None) until `add` answers; without one they are unknown
+    for good.
+    """
+
+    def __init__(self, contract: contracts.Contract, *, registry: bool = False) -> None:
+        self.contract: Final = contract
+        self.columns: Final[pl.Schema] = avro_writer.columns(contract.schema)
+        self._registry: Final = registry
+        versions = {contracts.fingerprint(schema): schema for schema in (*contract.released, contract.schema)}
+        self._single = {ident: avro_writer.plan(schema, contract.schema) for ident, schema in versions.items()}
+        self._confluent: dict[int, Writer] = {}
+
+    def find(self, kind: Kind, ident: int) -> Writer | None:
+        """The plan for a fingerprint or id; one with `fault` where there is no way; None: ask the registry first."""
+        if kind is Kind.SINGLE_OBJECT:
+            unknown = "no committed version of the contract has this fingerprint; its producer must be brought in line"
+            return self._single.get(ident) or Writer(fault=f"fingerprint {ident:016x}: {unknown}")
+        writer = self._confluent.get(ident)
+        if writer is None and not self._registry:
+            return Writer(fault=f"schema id {ident}: no schema registry is configured")
+        return writer
+
+    def add(self, ident: int, schema: contracts.Schema | str | None, detail: str = "") -> None:
+        """What the registry says about an id; None: it does not know it, `detail` tells why."""
+        if schema is None:
+            self._confluent[ident] = Writer(fault=f"schema id {ident}: {detail or 'unknown to the registry'}")
+            return
+        try:
+            parsed = contracts.parse(schema if isinstance(schema, str) else json.dumps(schema))
+            fault = "" if isinstance(parsed, dict) and parsed["type"] == "record" else "it is not a record"
+        except contracts.ContractError as error:
+            parsed, fault = {}, str(error)
+        plan = Writer(fault=fault) if fault else avro_writer.plan(parsed, self.contract.schema)
+        self._confluent[ident] = Writer(fault=f"schema id {ident}: {plan.fault}") if plan.fault else plan

@@ -1,0 +1,1 @@
+"""A real single-node Kafka broker as a child process, for the demo and the tests."""
