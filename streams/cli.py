@@ -1,12 +1,13 @@
 """`plantweave ...`, also `python -m streams ...`. Enters: arguments and settings; leaves: an exit code.
 
-0: done. 1: it failed, the text says what to do. 2: wrong arguments or settings, all faults listed.
+0: done. 1: it failed, the text says what to do. 2: wrong arguments, settings, rules or KPI policy, all faults listed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,17 +21,26 @@ os.environ["RUST_BACKTRACE"] = "0"
 from streams import logs, topology
 from streams.settings import Settings, SettingsError
 
+log = logging.getLogger(__name__)
+
 Command = Callable[[Settings, argparse.Namespace], int]
 
 
 def _worker(settings: Settings, given: argparse.Namespace) -> int:
     from streams.agents import service_factory
+    from streams.core.alert.rule import RuleFaults
+    from streams.core.kpi.policy import PolicyError
     from streams.kafka.avro import contracts
     from streams.kafka.worker import main as run
 
     logs.setup(given.service, settings.log_level, settings.log_format)
     contracts.load_all()  # here, so that the faults of all schema files are told at once
-    return run(settings, service_factory(given.service), given.accept_data_loss)
+    try:
+        service = service_factory(given.service)(settings)
+    except (RuleFaults, PolicyError) as why:  # settings too, in files of their own
+        log.error("%s", why)  # noqa: TRY400 - the sentence says it
+        return 2
+    return run(settings, lambda _: service, given.accept_data_loss)
 
 
 def _topics_create(settings: Settings, _given: argparse.Namespace) -> int:

@@ -48,6 +48,43 @@ def test_a_worker_names_every_broken_schema_file(
     assert "it.signal.v1.avsc" in said
 
 
+def test_every_rule_file_that_cannot_be_used_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2: faults, no UTF-8 and no file at all in one message, each with file and remedy; nothing started."""
+    (tmp_path / "faulty.toml").write_text('id = "faulty"\n', "utf-8")
+    (tmp_path / "latin.toml").write_bytes('title = "Füller"'.encode("latin-1"))
+    (tmp_path / "folder.toml").mkdir()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setenv("PLANTWEAVE_RULES_DIR", str(tmp_path))
+    monkeypatch.setenv("PLANTWEAVE_LOG_FORMAT", "text")
+    assert cli.main(["worker", "alert"]) == 2
+    said = capsys.readouterr().err
+    for fault in (
+        "faulty.toml: version: ",
+        "faulty.toml: condition: is missing",
+        "latin.toml: file: is not UTF-8 text (byte 10: invalid start byte); save it as UTF-8",
+        "folder.toml: file: cannot be read: Is a directory; make it a readable file, or remove it",
+    ):
+        assert fault in said
+    assert "Traceback" not in said
+
+
+def test_a_kpi_policy_with_faults_is_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and the sentence; nothing started."""
+    file = tmp_path / "policy.toml"
+    file.write_text("version = true", "utf-8")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setenv("PLANTWEAVE_KPI_POLICY_FILE", str(file))
+    assert cli.main(["worker", "kpi"]) == 2
+    said = capsys.readouterr().err
+    assert "policy.toml: " in said
+    assert "version: give a whole number from 1" in said
+    assert "Traceback" not in said
+
+
 def test_signals_that_the_dictionary_names_by_now_are_not_proposed() -> None:
     """A row of the inventory stays in its compacted topic; a version that holds for it takes it off the proposals."""
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from importlib import import_module
 
 from streams import topology
+from streams.core.stage import StageCore
+from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings
 
@@ -17,4 +19,9 @@ def service_factory(name: str) -> Callable[[Settings], Service]:
     return factory
 
 
-__all__ = ["service_factory"]
+def service_of(stage: topology.Stage, core: StageCore, settings: Settings) -> Service:
+    """The service that runs `core` on the topics of `stage`, with the contracts' serde."""
+    return Service(stage.name, stage.reads, stage.writes, core, AvroSerde(settings, stage), stage.context)
+
+
+__all__ = ["service_factory", "service_of"]

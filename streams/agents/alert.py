@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from streams import topology
+from streams.agents import service_of
 from streams.core.alert import rule
 from streams.core.alert.stage import Alert
-from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings
 
@@ -20,12 +20,18 @@ def rules(settings: Settings) -> list[rule.Rule]:
     files = sorted(folder.glob("*.toml"))
     if not files:
         raise rule.RuleFaults((f"{folder}: no rule files (*.toml); set PLANTWEAVE_RULES_DIR to a folder with rules",))
-    return rule.load({file.name: file.read_text(encoding="utf-8") for file in files})
+    texts, faults = {}, []
+    for file in files:
+        try:
+            texts[file.name] = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as why:
+            faults.append(f"{file.name}: file: is not UTF-8 text (byte {why.start}: {why.reason}); save it as UTF-8")
+        except OSError as why:
+            faults.append(f"{file.name}: file: cannot be read: {why.strerror}; make it a readable file, or remove it")
+    return rule.load(texts, faults)
 
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    stage = topology.ALERT_STAGE
-    serde = AvroSerde(settings, stage)
     core = Alert(rules(settings), disorder_us=settings.allowed_disorder_ms * 1000)
-    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context)
+    return service_of(topology.ALERT_STAGE, core, settings)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from streams import topology
+from streams.agents import service_of
 from streams.core.kpi import policy as kpi_policy
 from streams.core.kpi.progress import KpiConfig
 from streams.core.kpi.stage import Kpi
-from streams.kafka.serde import AvroSerde
+from streams.core.times import SECOND_US
 from streams.kafka.service import Service
 from streams.settings import Settings
 
@@ -20,7 +21,7 @@ def config(settings: Settings) -> KpiConfig:
     return KpiConfig(
         allowed_disorder_us=settings.allowed_disorder_ms * 1000,
         idle_after_us=settings.idle_after_ms * 1000,
-        correction_horizon_us=settings.kpi_correction_horizon_s * 1_000_000,
+        correction_horizon_us=settings.kpi_correction_horizon_s * SECOND_US,
     )
 
 
@@ -35,7 +36,4 @@ def policy(settings: Settings) -> kpi_policy.KpiPolicy:
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    stage = topology.KPI_STAGE
-    serde = AvroSerde(settings, stage)
-    core = Kpi(policy(settings), config(settings))
-    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context)
+    return service_of(topology.KPI_STAGE, Kpi(policy(settings), config(settings)), settings)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from streams import topology
+from streams.agents import service_of
 from streams.core.validate.stage import Validate
-from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings
 
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    stage = topology.VALIDATE
-    serde = AvroSerde(settings, stage)
-    return Service(stage.name, stage.reads, stage.writes, Validate(), serde, stage.context)
+    return service_of(topology.VALIDATE, Validate(), settings)

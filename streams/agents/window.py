@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from streams import topology
+from streams.agents import service_of
+from streams.core.times import SECOND_US
 from streams.core.window.stage import Window, WindowConfig
-from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings
 
@@ -14,13 +15,10 @@ def config(settings: Settings) -> WindowConfig:
     return WindowConfig(
         allowed_disorder_us=settings.allowed_disorder_ms * 1000,
         idle_after_us=settings.idle_after_ms * 1000,
-        correction_horizon_us=settings.correction_horizon_s * 1_000_000,
+        correction_horizon_us=settings.correction_horizon_s * SECOND_US,
     )
 
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    stage = topology.WINDOW_STAGE
-    serde = AvroSerde(settings, stage)
-    core = Window(config(settings))
-    return Service(stage.name, stage.reads, stage.writes, core, serde, stage.context)
+    return service_of(topology.WINDOW_STAGE, Window(config(settings)), settings)

@@ -14,12 +14,13 @@ import polars as pl
 from streams import topology
 from streams.core.context import Context
 from streams.core.frames import ID
+from streams.core.times import FOREVER_US
 
 T = TypeVar("T")
 
-# valid_to of a version that holds until further notice.
-FOREVER: Final = 2**63 - 1
 DAY_S: Final = 86_400
+YEAR_S: Final = 366 * DAY_S
+MAX_PERIOD_MS: Final = YEAR_S * 1000
 
 NUMBERS: Final = ("measurement", "setpoint")
 COUNTERS: Final = ("good_counter", "reject_counter", "total_counter")
@@ -138,8 +139,14 @@ _CHECKS: Final = (
         (pl.lit("periodic").alias("reporting"),),
     ),
     *(
-        _Check(f"bad_{name}", pl.col(name) <= 0, f"{name} must be positive: it is ignored", (pl.lit(None).alias(name),))
-        for name in ("period_ms", "rollover", "expected_dwell_s")
+        # Not a number counts as greater than any number.
+        _Check(
+            f"bad_{name}",
+            (pl.col(name) <= 0) | (pl.col(name) > most),
+            f"{name} must be positive, at most {most}: it is ignored",
+            (pl.lit(None).alias(name),),
+        )
+        for name, most in (("period_ms", MAX_PERIOD_MS), ("rollover", 2**62), ("expected_dwell_s", YEAR_S))
     ),
 )
 
@@ -189,12 +196,12 @@ def versions(frame: pl.DataFrame) -> pl.DataFrame:
     """Usable versions that never overlap within a signal: columns SIGNAL, sorted by signal_id and valid_from.
 
     A version ends where the signal's next one begins, however its valid_to reads; of two with the same valid_from the
-    row that comes last counts. valid_to is never null (FOREVER).
+    row that comes last counts. valid_to is never null (FOREVER_US).
     """
     rows = usable(frame).select(SIGNAL.names()).with_columns(pl.col("valid_from").fill_null(0))
     rows = rows.unique(["signal_id", "valid_from"], keep="last").sort("signal_id", "valid_from")
     following = pl.col("valid_from").shift(-1).over("signal_id")
-    return rows.with_columns(valid_to=pl.min_horizontal(pl.col("valid_to").fill_null(FOREVER), following))
+    return rows.with_columns(valid_to=pl.min_horizontal(pl.col("valid_to").fill_null(FOREVER_US), following))
 
 
 def addresses(rows: pl.DataFrame) -> pl.DataFrame:

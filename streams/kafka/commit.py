@@ -15,7 +15,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.core.stage import Tables
-from streams.kafka.outbox import Outbox, put, transact
+from streams.kafka.outbox import Outbox, transact
 from streams.kafka.restore import delete_before
 from streams.kafka.shell import Shell
 from streams.kafka.state import Restored, encode, snapshot
@@ -49,7 +49,10 @@ class CommitPace:
 
 
 class Committer:
-    """Commits of one task. `positions` and `tables` are asked for when a commit begins."""
+    """Commits of one task. `positions` and `tables` are asked for when a commit begins.
+
+    `failed` is told why a commit failed; before it awaits anything it must `halt` this committer (`Task.discard` does).
+    """
 
     def __init__(
         self,
@@ -165,14 +168,11 @@ class Committer:
         began = time.monotonic()
         try:
             first, rest = await self._ahead(values)
-            async with asyncio.timeout(self._limit_s):
-                last = await transact(self._producer, self._shell.group, outbox, self._state_tp, rest, offsets)
+            last = await self._transact(outbox, rest, offsets)
         except asyncio.CancelledError as why:
-            self._closed = True
             await self._failed(why)
             raise
         except Exception as why:  # noqa: BLE001 - whatever it was, memory may be ahead of the log now
-            self._closed = True
             await self._failed(why)
             return
         size = sum(map(len, values))
@@ -196,11 +196,14 @@ class Committer:
         """
         first = None
         while len(values) > PARTS_AT_ONCE:
-            async with asyncio.timeout(self._limit_s):
-                offset = await put(self._producer, self._state_tp, values[:PARTS_AT_ONCE])
+            offset = await self._transact(Outbox(), values[:PARTS_AT_ONCE], {})
             first = offset if first is None else first
             values = values[PARTS_AT_ONCE:]
         return first, values
+
+    async def _transact(self, outbox: Outbox, values: list[bytes], offsets: Mapping[TopicPartition, int]) -> int:
+        async with asyncio.timeout(self._limit_s):
+            return await transact(self._producer, self._shell.group, outbox, self._state_tp, values, offsets)
 
     async def _truncate(self, first: int) -> None:
         """A snapshot is committed: what precedes it in the state topic is history."""

@@ -78,15 +78,6 @@ async def send(
     return futures
 
 
-async def put(producer: AIOKafkaProducer, state: TopicPartition, values: list[bytes]) -> int:
-    """Commit state records alone; returns the offset of the first."""
-    await producer.begin_transaction()
-    futures = await send(producer, state, [Record(b"state", value) for value in values])
-    await asyncio.gather(*futures)
-    await producer.commit_transaction()
-    return int(futures[0].result().offset)  # type: ignore[attr-defined]
-
-
 async def transact(
     producer: AIOKafkaProducer,
     group: str,
@@ -97,15 +88,16 @@ async def transact(
 ) -> int:
     """Commit outputs, state and offsets in one transaction; returns the offset of its first state record.
 
+    Without `offsets` the group's stay as they are: parts of a state that are of no use before the last one is there.
     Raises what aiokafka raises; the caller discards the task then, whatever it was.
     """
     await producer.begin_transaction()
     futures = await send(producer, state, [Record(b"state", value) for value in state_values])
-    first = futures[0]
     for tp, records in outbox.records.items():
         futures += await send(producer, tp, records)
-    await producer.send_offsets_to_transaction(dict(offsets), group)
+    if offsets:
+        await producer.send_offsets_to_transaction(dict(offsets), group)
     # aiokafka commits in spite of a batch that the broker refused: learn of it before, or it would be lost for good.
     await asyncio.gather(*futures)
     await producer.commit_transaction()
-    return int(first.result().offset)  # type: ignore[attr-defined]
+    return int(futures[0].result().offset)  # type: ignore[attr-defined]

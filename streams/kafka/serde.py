@@ -5,7 +5,9 @@ Enters: chunks of blocks, output frames. Leaves: rows of the core's frames, reje
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final
 
 import polars as pl
@@ -19,6 +21,8 @@ from streams.kafka.avro.schemas import WriterSchemas
 from streams.kafka.chunks import Chunk
 from streams.kafka.service import Decoded, Record
 from streams.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # A record holds one reading, and what is larger would not fit into a record again: brokers take 1 MiB as installed, and
 # compression lets more than that come in.
@@ -53,10 +57,14 @@ class AvroSerde:
         self._encoders: dict[str, codec.Encoder | RowEncoder] = {}
 
     async def start(self) -> None:
-        """Learn the framing of every output; with Confluent framing this registers the contracts.
+        """Learn the framing of every output; with Confluent framing this registers the contracts. Compile the decoder.
 
         Raises RegistryError where the registry refuses, TimeoutError where it does not answer.
         """
+        begin = monotonic()
+        for schemas in self._readers.values():
+            schemas.warm()
+        log.info("decoders ready", extra={"seconds": round(monotonic() - begin, 1)})
         framing = codec.single_object()
         if self._registry is not None:
             await self._registry.__aenter__()
@@ -80,12 +88,13 @@ class AvroSerde:
         while decoded.needs and self._registry is not None:
             await learn(schemas, decoded.needs, self._registry)
             decoded = avro_block.decode(chunk.records, schemas, from_offset, value_limit=limit)
+        counts = {("unkeyed", topic.name): decoded.keyless} if decoded.keyless else {}
         if topic.layout == "columnar":
             decoded = columnar.unpack(decoded, chunk.topic)
         if not decoded.rejects.height:
-            return Decoded(decoded.frame)
+            return Decoded(decoded.frame, counts=counts)
         counted = decoded.rejects["reason"].value_counts().rows()
-        counts = {("rejects", str(reason)): int(count) for reason, count in counted}
+        counts |= {("rejects", str(reason)): int(count) for reason, count in counted}
         # Coordinates name topics without the deployment's prefix, as the core's rejects and the alerts' evidence do.
         site, tenant = pl.lit(self._settings.site), pl.lit(self._settings.tenant or None, pl.String())
         rejects = decoded.rejects.with_columns(site=site, tenant=tenant, topic=pl.lit(topic.name))

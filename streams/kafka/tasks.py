@@ -16,6 +16,7 @@ from faust.types import TP
 
 from streams.kafka.avro.registry import RegistryError
 from streams.kafka.chunks import Chunk
+from streams.kafka.opening import open_in_time
 from streams.kafka.restore import DataLoss
 from streams.kafka.shell import Shell
 from streams.kafka.state import StateFault
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.2
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-OPEN_TIMEOUT_S = 600.0
 # A fenced task whose partition is still ours: nobody else can own it once the session has timed out.
 FENCE_MARGIN_S = 2.0
 
@@ -117,8 +117,7 @@ class Tasks:
         while True:
             task = self._newest[number] = Task(self.shell, number, accept_loss)
             try:
-                async with asyncio.timeout(OPEN_TIMEOUT_S):
-                    await task.open()
+                await open_in_time(task)
             except (StateFault, DataLoss) as why:
                 await task.close()
                 self._fail(why)

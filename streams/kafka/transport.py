@@ -19,7 +19,7 @@ from faust.types import TP
 from streams.kafka.chunks import Polled
 
 FETCH_MAX_WAIT_MS = 500
-FETCH_MAX_BYTES = 16 << 20
+FETCH_MAX_BYTES = 48 << 20
 SEEK_TIMEOUT_S = 10.0
 IDLE_POLL_S = 0.05
 

@@ -188,3 +188,9 @@ def seconds(time_us: int | None) -> float | None:
 def told(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, float | None]]:
     """(state, event time in seconds after T0) of transitions, in their order."""
     return [(row["state"], seconds(row["event_time"])) for row in rows]
+
+
+BAD, UNCERTAIN = 2, 1
+SIGNALS = context([signal("a"), signal("b"), signal("far", source_id="other"), signal("m", role="state", unit=None)])
+HOT = rule()
+HOT_5S = rule(condition="high = 85.0\ndeadband = 5.0\non_delay_s = 5.0\noff_delay_s = 4.0")

@@ -77,6 +77,7 @@ def signals(*items: dict[str, Any]) -> pl.DataFrame:
         "work_center": "line-1",
         "reporting": "on_change",
     }
+    items = tuple({"address": item["signal_id"], **item} for item in items)
     return rows(SIGNAL_COLUMNS, items, **defaults, work_unit="filler", factor=1.0, offset=0.0)
 
 

@@ -9,14 +9,15 @@ import polars as pl
 import pytest
 
 from streams.core.frames import BAD, GOOD, UNCERTAIN
+from streams.core.times import SECOND_US
 from streams.core.window.aggregate import AGGREGATED, aggregate
 from streams.core.window.rows import arrive, hold
-from streams.core.window.signals import SECOND, Defaults, codes, prepare
+from streams.core.window.signals import Defaults, codes, prepare
 from streams.core.window.watermark import SOURCE, Sources
 from tests.simulation.reference import Reading, Signal
 from tests.simulation.window_run import DICTIONARY, T0, frame, version
 
-PERIODIC = Signal("periodic", period=4 * SECOND, lengths=(10,))
+PERIODIC = Signal("periodic", period=4 * SECOND_US, lengths=(10,))
 CHANGES = Signal("changes", on_change=True, lengths=(10,))
 STATE = Signal("state", on_change=True, role="state", lengths=(10,))
 
@@ -24,7 +25,7 @@ STATE = Signal("state", on_change=True, role="state", lengths=(10,))
 def at(second: float, value: float | None = None, **fields: Any) -> Reading:
     """A reading `second` seconds after the begin."""
     given: dict[str, Any] = {"signal": "periodic", "source": "edge-1", "value": value} | fields
-    return Reading(time=T0 + round(second * SECOND), **given)
+    return Reading(time=T0 + round(second * SECOND_US), **given)
 
 
 def windows(*readings: Reading, until_s: int = 30, alive_s: int = 100) -> list[dict[str, Any]]:
@@ -32,9 +33,10 @@ def windows(*readings: Reading, until_s: int = 30, alive_s: int = 100) -> list[d
     rows = [version(signal) for signal in (PERIODIC, CHANGES, STATE)]
     signals = prepare(pl.DataFrame(rows, schema=DICTIONARY), Defaults(lengths_s=(10,)))
     made = frame([*readings], 0, T0)
-    heard = made.select("source_id", *(pl.lit(T0 + alive_s * SECOND).alias(name) for name in SOURCE.schema.names()[1:]))
+    alive = pl.lit(T0 + alive_s * SECOND_US)
+    heard = made.select("source_id", *(alive.alias(name) for name in SOURCE.schema.names()[1:]))
     lives = Sources.of(heard)
-    spans = signals.spans(T0, T0 + until_s * SECOND)
+    spans = signals.spans(T0, T0 + until_s * SECOND_US)
     buffered = arrive(made, codes(made["signal_id"]), signals)
     found = aggregate(hold(buffered, signals, lives), signals, lives, spans)
     assert found.schema == AGGREGATED
@@ -47,7 +49,14 @@ def test_statistics_of_a_window() -> None:
     assert (row["count"], row["sum"], row["min"], row["max"], row["first"], row["last"]) == (3, 15, 2, 9, 2, 9)
     assert row["m2"] == pytest.approx(26)
     assert row["stddev"] == pytest.approx(math.sqrt(26 / 3))
-    assert (row["first_time"] - T0, row["last_time"] - T0) == (0, 8 * SECOND)
+    assert (row["first_time"] - T0, row["last_time"] - T0) == (0, 8 * SECOND_US)
+
+
+def test_a_period_that_cannot_be_is_unknown() -> None:
+    """A dictionary with a period of ages stops nobody: values stand for as long as without a period."""
+    rows = [version(Signal("periodic", period=9 * 10**18, lengths=(10,)))]
+    signals = prepare(pl.DataFrame(rows, schema=DICTIONARY), Defaults(hold_unknown_us=9 * SECOND_US))
+    assert signals.longest_hold_us == 9 * SECOND_US
 
 
 def test_the_mean_is_weighted_by_time() -> None:
@@ -68,7 +77,7 @@ def test_a_value_is_carried_over_the_border() -> None:
 
 def test_a_window_of_which_nothing_is_known_is_left_out() -> None:
     """After 2.5 periods of silence a periodic signal has no windows, up to its next reading."""
-    starts = [(row["window_start"] - T0) // SECOND for row in windows(at(1, 1.0), at(35, 1.0), until_s=40)]
+    starts = [(row["window_start"] - T0) // SECOND_US for row in windows(at(1, 1.0), at(35, 1.0), until_s=40)]
     assert starts == [0, 10, 30]
 
 
@@ -159,5 +168,5 @@ def quality_none() -> Reading:
 def test_an_interval_longer_than_the_key_is_sorted_all_the_same() -> None:
     """Readings forty thousand years apart do not fit one integer key with the signal; their order is still right."""
     far = 40_000 * 365 * 86_400
-    rows = windows(at(3, 3.0), at(1, 1.0), Reading("changes", "edge-1", T0 + far * SECOND, 1.0), at(2, 2.0))
+    rows = windows(at(3, 3.0), at(1, 1.0), Reading("changes", "edge-1", T0 + far * SECOND_US, 1.0), at(2, 2.0))
     assert (rows[0]["first"], rows[0]["last"]) == (1, 3)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from streams.core import dictionary
 from streams.core.context import Context
-from streams.core.dictionary import FOREVER, SIGNAL
+from streams.core.dictionary import SIGNAL
 from streams.core.frames import ID
+from streams.core.times import FOREVER_US
 
 CONTRACT = Path(__file__).parents[2] / "schemas" / "00-context" / "it.signal.v1.avsc"
 
@@ -129,7 +130,7 @@ def test_a_version_ends_where_the_next_one_begins() -> None:
             signal("a", valid_from=10, name="corrected"),
         )
     )
-    assert rows.select("valid_from", "valid_to", "name").rows() == [(0, 10, None), (10, FOREVER, "corrected")]
+    assert rows.select("valid_from", "valid_to", "name").rows() == [(0, 10, None), (10, FOREVER_US, "corrected")]
 
 
 def test_latest_is_the_version_that_began_last() -> None:

@@ -98,6 +98,37 @@ def test_running_periods_are_told_at_once_and_then_from_time_to_time() -> None:
     assert run.timer(NOW + 20 * SECOND) == [], "what did not change is not told again"
 
 
+def test_a_period_of_which_nothing_is_known_yet_is_not_told() -> None:
+    """A source that lives says nothing of its machine; the first known second or item does. Ended, it is told at last.
+
+    Not the first state reading either: it stands for no time yet.
+    """
+    run = Run(context(calendar=[SHIFT]), KpiConfig(update_s=0.0))
+    assert run.step(*beats(EIGHT, EIGHT + 5 * MINUTE)) == []
+    assert run.step(state(EIGHT + 6 * MINUTE, "running"), good(EIGHT + 6 * MINUTE, 7), now_us=NOW + SECOND) == []
+    told = run.step(beat(EIGHT + 7 * MINUTE), now_us=NOW + 2 * SECOND)
+    assert {(r["period"], r["revision"], r["unknown_s"], r["coverage"]) for r in told} == {
+        ("hour", 1, 360.0, 60 / 420),
+        ("shift", 1, 360.0, 60 / 420),
+        ("day", 1, 360.0, 60 / 420),
+    }
+    silent = Run(context(calendar=[SHIFT]), KpiConfig(update_s=0.0))
+    told = silent.step(*beats(EIGHT, EIGHT + 70 * MINUTE))
+    assert {(r["period"], r["final"], r["value"], r["coverage"], r["unknown_s"]) for r in told} == {
+        ("hour", True, None, 0.0, 3600.0)
+    }
+
+
+def test_items_alone_are_something_to_tell() -> None:
+    """A counter that rises is known while no state is: quality ratio has a value, availability has none."""
+    run = Run(context(calendar=[SHIFT]), KpiConfig(update_s=0.0))
+    assert run.step(good(EIGHT, 10), reject(EIGHT, 0), beat(EIGHT + MINUTE)) == []
+    made = (good(EIGHT + 2 * MINUTE, 19), reject(EIGHT + 2 * MINUTE, 1))
+    run.step(*made, beat(EIGHT + 3 * MINUTE), now_us=NOW + SECOND)
+    values = {name: run.latest[f"{name}|{HOUR_EIGHT}"]["value"] for name in ("quality_ratio", "availability")}
+    assert values == {"quality_ratio": pytest.approx(0.9), "availability": None}
+
+
 def test_a_period_is_final_when_the_watermark_passes_its_end() -> None:
     """Ten seconds of disorder after the hour, without waiting for the next update."""
     run = Run(context(calendar=[SHIFT]))

@@ -76,8 +76,13 @@ def plants(draw: st.DrawFn, span: int) -> Plant:
 
 
 def check(run: Run, plant: Plant) -> None:
-    """Every ended period with the reference's elements and KPIs; no other but what was told and turned out void."""
+    """Every ended period with the reference's elements and KPIs; no other but what was told and turned out void.
+
+    Of a period that goes on the first record rests on something: known time, or items.
+    """
     latest = run.latest
+    firsts = [record for record in run.records if record["revision"] == 1 and not record["final"]]
+    assert all(record["pbt_s"] > record["unknown_s"] or record["pq"] or record["gq"] for record in firsts)
     finals = {(r["period"], r["kpi_id"].split("|")[3]) for r in latest.values() if r["final"]}
     expected = periods(plant)
     assert finals >= set(expected)

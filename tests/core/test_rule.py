@@ -8,6 +8,7 @@ import pytest
 
 from streams.core.alert.rule import Rule, RuleFaults, load
 from streams.core.alert.rule_match import compile_rules
+from streams.core.times import FOREVER_US
 from tests.core.alert_scene import RULE, T0, context, rule, signal
 
 BAD = Path(__file__).parents[1] / "rules_bad"
@@ -105,7 +106,7 @@ def test_rows_of_the_dictionary_that_cannot_be_used_are_no_pairs() -> None:
     signals = (signal("a", role="sensor"), signal("b", valid_to=T0), signal("b", valid_from=T0))
     compiled = compile_rules([rule()], context(signals).frame("it.signal.v1"))
     assert compiled.pair_keys == (("hot", "b"),)
-    assert compiled.pairs["valid_to"].to_list() == [T0, 2**63 - 1]
+    assert compiled.pairs["valid_to"].to_list() == [T0, FOREVER_US]
 
 
 def test_a_deprecated_rule_watches_nothing() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.core.stage import Change, Moment, apply
-from streams.core.window.rows import NEVER
+from streams.core.times import NEVER_US
 from streams.core.window.signals import codes
 from streams.core.window.watermark import SOURCE, Patience, Progress, Sources, idle, progress
 from tests.simulation.reference import SECOND, Reading
@@ -27,7 +27,7 @@ class Task:
 
     def __init__(self) -> None:
         self.table = SOURCE.empty()
-        self.watermark_us = NEVER
+        self.watermark_us = NEVER_US
 
     def take(self, rows: pl.DataFrame, now_s: float = 0) -> Progress:
         """One chunk."""
@@ -130,7 +130,7 @@ def test_a_source_released_long_ago_decides_nothing() -> None:
 def test_the_timer_does_nothing_before_the_task_has_caught_up() -> None:
     """Nor where no source has been seen."""
     task = Task()
-    assert idle(Sources.of(task.table), NEVER, Moment(T0, T0), PATIENCE) == NEVER
+    assert idle(Sources.of(task.table), NEVER_US, Moment(T0, T0), PATIENCE) == NEVER_US
     task.take(chunk(("a", 50)))
     assert idle(Sources.of(task.table), task.watermark_us, Moment(T0 + 10**12, None), PATIENCE) == task.watermark_us
 

@@ -1,13 +1,13 @@
 """What a real broker holds is read alike through blocks and through aiokafka's own path, whoever wrote it.
 
-Writers: aiokafka and librdkafka with every codec, transactional ones with aborts, and Java: a topic with a
-`compression.type` of its own is compressed anew by the broker, and `__consumer_offsets` is written by it.
+Writers: aiokafka and librdkafka with every codec, transactional ones with aborts, and the broker itself: a topic with a
+`compression.type` of its own is compressed anew by it, and `__consumer_offsets` is its own. Java's client has a file of
+its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,97 +15,23 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from streams.kafka.avro import block as avro_block
 from streams.kafka.avro.schemas import WriterSchemas
-from streams.kafka.blocks import codecs as block_codecs
-from streams.kafka.blocks import install as blocks
-from streams.kafka.blocks.block import HEADER, LOG_APPEND_TIME, Block
-from streams.kafka.blocks.records import records
+from streams.kafka.blocks.block import HEADER
+from tests.integration.golden import (
+    CODECS,
+    COMMITTED,
+    UNCOMMITTED,
+    codecs,
+    compare,
+    create,
+    decoded_sequences,
+    read,
+    settled,
+)
 from tests.kafka.readings import CONTRACT, value
-
-CODECS = block_codecs.NAMES
-COMMITTED, UNCOMMITTED = "read_committed", "read_uncommitted"
-_numbers = itertools.count()
-Read = tuple[list[Any], int]
-
-
-def create(bootstrap: str, **config: str) -> str:
-    """A new topic with one partition."""
-    name = f"golden-{next(_numbers)}"
-    settings = {key.replace("_", "."): setting for key, setting in config.items()}
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(name, 1, 1, config=settings)])[name].result(timeout=30)
-    return name
-
-
-async def read(bootstrap: str, topic: str, isolation: str, partition: int = 0, begin: int = 0) -> Read:
-    """Everything from `begin` to the end, and the position there (past markers)."""
-    tp = TopicPartition(topic, partition)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, isolation_level=isolation, enable_auto_commit=False, auto_offset_reset="none",
-        max_partition_fetch_bytes=1 << 20,
-    )  # fmt: skip
-    await consumer.start()
-    try:
-        consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        consumer.seek(tp, begin)
-        found: list[Any] = []
-        while await consumer.position(tp) < end:
-            for batch in (await consumer.getmany(tp, timeout_ms=500, max_records=7)).values():
-                found += batch
-        return found, await consumer.position(tp)
-    finally:
-        await consumer.stop()
-
-
-async def compare(
-    bootstrap: str, topic: str, isolation: str = COMMITTED, partition: int = 0, begin: int = 0
-) -> list[Block]:
-    """Read on both ways; assert that every record, and the position at the end, is the same. Returns the blocks."""
-    own, own_end = await read(bootstrap, topic, isolation, partition, begin)
-    blocks.install({topic})
-    found, end = await read(bootstrap, topic, isolation, partition, begin)
-    blocks.remove({topic})
-    expected = [(record.offset, record.timestamp, record.value) for record in own]
-    batches = [part for block in found for part in block.batches()]
-    mine = [tuple(record) for header, body in batches for record in records(header, body)[0] if record.offset >= begin]
-    assert mine == expected
-    assert (end, {block.fault for block in found} - {None}) == (own_end, set())
-    types = {record.offset: record.timestamp_type for record in own}
-    assert all(types.get(record.offset, stamp(header)) == stamp(header)
-               for header, body in batches for record in records(header, body)[0])  # fmt: skip
-    return found
-
-
-async def settled(bootstrap: str, topic: str) -> None:
-    """Return once the last transaction's markers are written: a commit is answered before they are."""
-    tp, ends = TopicPartition(topic, 0), {0, 1}
-    async with asyncio.timeout(30):
-        while len(ends) > 1:
-            ends = set()
-            for isolation in (COMMITTED, UNCOMMITTED):
-                async with AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation) as consumer:
-                    ends |= set((await consumer.end_offsets([tp])).values())
-
-
-def stamp(header: bytes) -> int:
-    """Timestamp type of a batch."""
-    return (header[22] & LOG_APPEND_TIME) >> 3
-
-
-def codecs(found: list[Block]) -> set[int]:
-    """Codecs of the batches in blocks."""
-    return {header[22] & 7 for block in found for header, _ in block.batches()}
-
-
-def decoded_sequences(found: list[Block]) -> list[tuple[int, int]]:
-    """(offset, sequence) of the readings in blocks."""
-    decoded = avro_block.decode(found, WriterSchemas(CONTRACT))
-    assert decoded.slow_batches == 0
-    return decoded.frame.select("_offset", "sequence").rows()
 
 
 async def aiokafka_writes(bootstrap: str, topic: str, codec: str) -> None:

@@ -149,9 +149,9 @@ def test_every_wrong_setting_is_listed_at_once(refused: Refused) -> None:
 
 
 def test_every_fault_of_every_rule_file_is_listed_at_once(refused: Refused) -> None:
-    """In one message, without a stack trace; nothing was started."""
+    """Exit code 2, as for settings; in one message, without a stack trace; nothing was started."""
     ended = refused.of("rules")
-    assert ended.code == 1
+    assert ended.code == 2
     (error,) = ended.errors
     assert "first.toml" in error
     assert "second.toml" in error

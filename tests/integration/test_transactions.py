@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import NewTopic
 
 from streams.kafka import topics
 from streams.kafka.app import build
 from streams.kafka.clients import groupless_consumer, stop, transactional_producer
-from streams.kafka.outbox import Outbox, put, transact
+from streams.kafka.outbox import Outbox, transact
 from streams.kafka.service import Record
 from streams.settings import Settings
 
@@ -56,6 +59,16 @@ async def becomes(settings: Settings, name: str, expected: list[bytes]) -> None:
     raise AssertionError(f"{name}: {found}, not {expected}")
 
 
+def committed(settings: Settings, group: str, place: TopicPartition) -> int:
+    """The group's committed offset."""
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": group})
+    try:
+        (found,) = consumer.committed([Place(place.topic, place.partition)], timeout=10)
+        return int(found.offset)
+    finally:
+        consumer.close()
+
+
 async def test_a_refused_batch_takes_the_whole_transaction_with_it(settings: Settings) -> None:
     """An output that the broker refuses: no output, no state, no offsets; the next owner's transaction is whole."""
     prefix = settings.topic_prefix
@@ -79,15 +92,17 @@ async def test_a_refused_batch_takes_the_whole_transaction_with_it(settings: Set
 
 
 async def test_parts_of_a_large_snapshot_go_ahead_in_transactions_of_their_own(settings: Settings) -> None:
-    """`put` commits state records alone and tells the offset of the first."""
-    state = TopicPartition(f"{settings.topic_prefix}state", 0)
-    producer = transactional_producer(settings, f"{settings.topic_prefix}large")
+    """Without offsets, state records are committed alone, the first one's offset is told, and the group stays put."""
+    prefix = settings.topic_prefix
+    state, place = TopicPartition(f"{prefix}state", 0), TopicPartition(f"{prefix}in", 0)
+    producer = transactional_producer(settings, f"{prefix}large")
     await producer.start()
-    first = await put(producer, state, [b"one", b"two"])
-    second = await put(producer, state, [b"three"])
+    first = await transact(producer, f"{prefix}group", Outbox(), state, [b"one", b"two"], {place: 7})
+    second = await transact(producer, f"{prefix}group", Outbox(), state, [b"three"], {})
     await stop(producer)
     assert first == 0
     assert second > 1
+    assert await asyncio.to_thread(committed, settings, f"{prefix}group", place) == 7
     await becomes(settings, "state", [b"one", b"two", b"three"])
 
 

@@ -33,7 +33,7 @@ def _as_records(found: list[Any], offset: int) -> list[tuple[int, int, bytes | N
         for header, body in block.batches():
             good, damaged = records(header, body)
             assert not damaged
-            taken += [record for record in good if record.offset >= offset]
+            taken += [(record.offset, record.time_ms, record.value) for record in good if record.offset >= offset]
     return taken
 
 

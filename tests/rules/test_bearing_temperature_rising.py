@@ -15,7 +15,7 @@ def test_a_failing_bearing_is_seen_before_its_limit() -> None:
     )
     assert told(rows) == [("active", 10.0)]
     assert rows[0]["message"] == (
-        "Filler bearing temperature changes by 72 °C/min (limit 30 °C/min) "
+        "Filler bearing temperature rises by 72 °C/min (limit 30 °C/min) "
         "since 10:00:10 UTC at plantweave/bottling/hall/line-1/filler, "
         "while order PO-1007 (Cola 0.5 l) runs; "
         "maintenance-mechanical: watch the bearing and have a stop prepared."

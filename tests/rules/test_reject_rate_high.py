@@ -15,7 +15,7 @@ def test_a_machine_that_rejects_every_fourth_item_alerts() -> None:
     )
     assert told(rows) == [("active", 20.0)]
     assert rows[0]["message"] == (
-        "Capper reject count changes by 108 items/min (limit 40 items/min) "
+        "Capper reject count rises by 108 items/min (limit 40 items/min) "
         "since 10:00:20 UTC at plantweave/bottling/hall/line-1/capper, "
         "while order PO-1007 (Cola 0.5 l) runs; "
         "maintenance-mechanical: look at the last rejects and correct the cause at the machine."

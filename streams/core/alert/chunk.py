@@ -19,8 +19,6 @@ from streams.core.alert.rule import STATE
 from streams.core.alert.rule_match import Compiled, Floats, Integers, Mask, look_up
 from streams.core.frames import BAD, BIRTH, HISTORICAL
 
-NEVER_US: Final = -(2**62)
-
 # What a judged reading keeps of the reading.
 KEPT: Final = (
     "site", "tenant", "work_center", "source_id", "event_time", "ingest_time", "value_string", "quality",

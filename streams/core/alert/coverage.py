@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from streams.core.alert.chunk import NEVER_US, Trail
+from streams.core.alert.chunk import Trail
 from streams.core.alert.rule_match import Compiled, Integers
 from streams.core.frames import BAD, ID
+from streams.core.times import NEVER_US
 
 # Columns of the table `unknown`: since when a signal is unknown (`bad`) or known again, and how long it had been
 # unknown in all by then.

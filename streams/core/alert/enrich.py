@@ -12,8 +12,8 @@ import polars as pl
 from streams import topology
 from streams.core import dictionary
 from streams.core.context import Context
-from streams.core.dictionary import FOREVER
 from streams.core.frames import ID
+from streams.core.times import FOREVER_US
 
 # Columns that `enrich` adds.
 ADDED: Final = pl.Schema(
@@ -39,11 +39,11 @@ def effective(frame: pl.DataFrame, key: str) -> pl.DataFrame:
 
     A version ends where the next begins, if it does not say so itself; of two that begin at once the later row holds.
     """
-    following = pl.col("valid_from").shift(-1).over(key).fill_null(FOREVER)
+    following = pl.col("valid_from").shift(-1).over(key).fill_null(FOREVER_US)
     return (
         frame.unique([key, "valid_from"], keep="last", maintain_order=True)
         .sort(key, "valid_from", maintain_order=True)
-        .with_columns(valid_to=pl.min_horizontal(pl.col("valid_to").fill_null(FOREVER), following))
+        .with_columns(valid_to=pl.min_horizontal(pl.col("valid_to").fill_null(FOREVER_US), following))
     )
 
 
@@ -120,7 +120,7 @@ def _with_order(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
         .join(orders, on="work_center")
         .filter(
             pl.col("actual_start") <= event_time,
-            event_time < pl.col("actual_end").fill_null(FOREVER),
+            event_time < pl.col("actual_end").fill_null(FOREVER_US),
             pl.col("_unit").is_null() | pl.col("_unit").eq_missing(pl.col("work_unit")),
         )
         # An order of the machine itself says more than one of the line; of several, the last that was started.

@@ -12,23 +12,16 @@ from streams.core.alert.rule import RATE_OF_CHANGE, Rule
 from streams.core.alert.sentence import Facts, sentence
 from streams.core.alert.state import Transition
 from streams.core.context import Context
+from streams.core.derived import HEAD, revised
 from streams.core.frames import UNCERTAIN
 
 _OWN: Final = pl.Schema(
     {
         "alert_id": pl.String(),
-        "revision": pl.Int32(),
-        "supersedes": pl.Int32(),
-        "reason": pl.String(),
-        "site": pl.String(),
-        "tenant": pl.String(),
-        "origin": pl.String(),
-        "historical": pl.Boolean(),
+        **HEAD,
         "kind": pl.String(),
         "state": pl.String(),
         "previous_state": pl.String(),
-        "rule_id": pl.String(),
-        "rule_version": pl.Int32(),
         "priority": pl.String(),
         "work_center": pl.String(),
         "signal_id": pl.String(),
@@ -44,7 +37,6 @@ _OWN: Final = pl.Schema(
         "coverage": pl.Float64(),
         "consequence": pl.String(),
         "response": pl.String(),
-        "evidence": pl.List(pl.String()),
         "annunciated": pl.Boolean(),
     }
 )
@@ -58,7 +50,7 @@ def records(
     """One row per transition, by event time; `rules` by id, without those that are gone."""
     rows = [_own(transition, rules.get(transition.condition.rule_id), now_us) for transition in transitions]
     frame = pl.DataFrame(rows, schema=_OWN, orient="row").sort("event_time", "alert_id", "revision")
-    frame = enrich(frame, context)
+    frame = enrich(revised(frame), context)
     frame = frame.with_columns(
         unit=pl.Series([_unit(unit, rules.get(rule)) for unit, rule in frame.select("unit", "rule_id").iter_rows()],
                        dtype=pl.String),
@@ -74,11 +66,9 @@ def _own(transition: Transition, rule: Rule | None, now_us: int) -> dict[str, An
     return {
         "alert_id": f"{condition.rule_id}|{condition.signal_id}|{condition.begin_time}",
         "revision": condition.revision,
-        "supersedes": condition.revision - 1 if condition.revision > 1 else None,
         "reason": transition.reason,
         "site": condition.site,
         "tenant": condition.tenant,
-        "origin": "computed",
         "historical": cleared and not condition.annunciated,
         "kind": condition.kind,
         "state": transition.state,
@@ -119,6 +109,7 @@ def _message(row: Mapping[str, Any], rule: Rule | None) -> str:
     facts = Facts(
         state=row["state"],
         reason=row["reason"],
+        kind=row["kind"],
         type=None if rule is None else rule.type,
         title=row["rule_id"] if rule is None else rule.title,
         name=row["signal_name"] or row["signal_id"],
@@ -129,6 +120,7 @@ def _message(row: Mapping[str, Any], rule: Rule | None) -> str:
         back=back,
         rising=rising,
         uncertain=row["quality"] == "uncertain",
+        backlog=not row["annunciated"],
         begin_us=row["begin_time"],
         end_us=row["end_time"],
         told_us=row["detection_time"],

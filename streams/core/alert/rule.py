@@ -8,13 +8,14 @@ ISA-18.2 / IEC 62682 ask for in the rationalisation of an alarm; an *alarm* dema
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 from streams.core.alert.rule_table import Faults, TableReader
 from streams.core.dictionary import ROLES
+from streams.core.times import microseconds
 
 THRESHOLD: Final = "threshold"
 RATE_OF_CHANGE: Final = "rate_of_change"
@@ -75,7 +76,7 @@ class Condition:
     @property
     def delays_us(self) -> tuple[int, int]:
         """On-delay and off-delay in microseconds of event time."""
-        return round(self.on_delay_s * 1e6), round(self.off_delay_s * 1e6)
+        return microseconds(self.on_delay_s), microseconds(self.off_delay_s)
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,14 @@ class Rule:
         return self.status != "deprecated"
 
 
-def load(texts: Mapping[str, str]) -> list[Rule]:
-    """Rules of the files `texts` (file name to content), by id.
+def load(texts: Mapping[str, str], unreadable: Iterable[str] = ()) -> list[Rule]:
+    """Rules of the files `texts` (file name to content), by id; `unreadable`: faults of files that have no text.
 
     Raises:
         RuleFaults: with all faults of all files, each saying file, field and what to write instead.
     """
     faults = Faults()
+    faults.found += unreadable
     rules: dict[str, Rule] = {}
     files: dict[str, str] = {}
     for name in sorted(texts):

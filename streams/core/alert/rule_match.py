@@ -19,6 +19,7 @@ import polars as pl
 from streams.core.alert.rule import PER_S, RATE_OF_CHANGE, STATE, THRESHOLD, Rule
 from streams.core.dictionary import versions
 from streams.core.frames import ID
+from streams.core.times import SECOND_US, microseconds
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -53,7 +54,8 @@ class Compiled:
 
     `slot_of` maps the code of a Categorical signal id to its slot (-1: no rule watches it). A value of slot *s* that
     is within `safe_low[s]`..`safe_high[s]` ends every threshold condition of the signal; `label_named` tells, by the
-    code of a label, whether a state rule names it. `levels` and `rates` are the `pairs` of limits and states, and of
+    code of a label, whether a state rule names it. `pair_until` is the event time from which on a rule watches a signal
+    no longer (FOREVER_US: open). `levels` and `rates` are the `pairs` of limits and states, and of
     rates of change; `known` has every pair once, with rule_id and signal_id.
     """
 
@@ -66,6 +68,7 @@ class Compiled:
     pair_number: dict[tuple[str, str], int]
     pair_slot: Integers
     pair_rule: Integers
+    pair_until: Integers
     signal_ids: pl.Series
     slot_of: npt.NDArray[np.int64]
     safe_low: Floats
@@ -118,6 +121,7 @@ def compile_rules(rules: Sequence[Rule], signals: pl.DataFrame) -> Compiled:
         pair_number={key: number for number, key in enumerate(keys)},
         pair_slot=once["slot"].to_numpy(),
         pair_rule=once["rule"].to_numpy(),
+        pair_until=once["valid_to"].to_numpy(),
         signal_ids=signal_ids,
         slot_of=_by_code(signal_ids, np.arange(len(signal_ids), dtype=np.int64), -1),
         label_named=_by_code(labels["value_string"], np.ones(labels.height, dtype=np.bool_), fill=False),
@@ -155,8 +159,8 @@ def _select(rule: Rule, number: int, entries: pl.DataFrame) -> pl.DataFrame:
         low=pl.lit(low),
         high_clear=pl.lit(high - condition.deadband),
         low_clear=pl.lit(low + condition.deadband),
-        over_us=pl.lit(round(condition.over_s * 1e6), pl.Int64),
-        per_us=pl.lit(PER_S.get(condition.per, 1) * 1_000_000, pl.Int64),
+        over_us=pl.lit(microseconds(condition.over_s), pl.Int64),
+        per_us=pl.lit(PER_S.get(condition.per, 1) * SECOND_US, pl.Int64),
     ).select(_FOUND.names())  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from streams.core.times import SECOND_US
+
 # UCUM code to the usual sign; what is not here is shown as it is.
 SIGNS: Final = {
     "1": "", "Cel": "°C", "[degF]": "°F", "N.m": "N·m", "m3/h": "m³/h", "mL": "ml", "L": "l", "um": "µm", "Ohm": "Ω",
@@ -25,11 +27,13 @@ _CLOSED: Final = {
 class Facts:
     """The facts of one transition. Times in microseconds UTC; `unit` is UCUM; `type` is the rule's (None: rule gone).
 
-    `back` is the value that ends the condition (limit and deadband); `order` and `product` what ran at the time.
+    `back` is the value that ends the condition (limit and deadband); `order` and `product` what ran at the time;
+    `backlog`: it was read long after it happened, and was not annunciated.
     """
 
     state: str
     reason: str
+    kind: str
     type: str | None
     title: str
     name: str
@@ -40,6 +44,7 @@ class Facts:
     back: float | None
     rising: bool
     uncertain: bool
+    backlog: bool
     begin_us: int
     end_us: int | None
     told_us: int
@@ -52,13 +57,18 @@ class Facts:
 
 def sentence(facts: Facts) -> str:
     """One sentence about a transition, with a full stop."""
-    parts = [f"{_what(facts)} at {facts.where}" if facts.where else _what(facts)]
+    standing = facts.state == "active"
+    if facts.reason in _CLOSED:
+        text = _withdrawn(facts)
+    else:
+        text = _standing(facts) if standing else _over(facts)
     if facts.order:
         product = f" ({facts.product})" if facts.product else ""
-        parts.append(f"while order {facts.order}{product} {'runs' if facts.state == 'active' else 'ran'}")
-    text = ", ".join(parts)
-    if facts.state == "active" and facts.response:
-        text += f"; {facts.owner}: {facts.response}"
+        text += f", while order {facts.order}{product} {'runs' if standing and not facts.backlog else 'ran'}"
+    if facts.backlog:
+        text += "; told late, nobody was called"
+    elif standing and facts.response:
+        text += f"; {facts.owner}: {facts.response}" if facts.owner else f"; {facts.response}"
     return text[:1].upper() + text[1:] + "."
 
 
@@ -66,15 +76,16 @@ def quantity(value: float | None, unit: str | None) -> str:
     """A number with its unit: at most four significant digits before and after the point together, "-" for none."""
     if value is None:
         return "-"
-    number = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    number = f"{value:.0f}" if abs(value) >= 1000 else f"{value + 0.0:.4g}"  # no minus before nothing
     amount, _, per = (unit or "").partition("/")
-    sign = SIGNS.get(unit or "", f"{SIGNS.get(amount, amount)}/{per}" if per else amount)
+    of = SIGNS.get(amount, amount)
+    sign = SIGNS.get(unit or "", (f"{of}/{per}" if of else f"per {per}") if per else amount)
     return f"{number} {sign}".rstrip() if sign != "%" else f"{number} %"
 
 
 def duration(span_us: int) -> str:
     """A span of time in its largest two units: "4 min", "1 h 5 min", "2.5 s"."""
-    seconds = span_us / 1e6
+    seconds = span_us / SECOND_US
     if seconds < 60:
         return f"{seconds:.3g} s"
     for size, unit, smaller, small in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
@@ -86,32 +97,79 @@ def duration(span_us: int) -> str:
 
 def clock(time_us: int, told_us: int) -> str:
     """A time of day, with the date where it is not the day on which it is told."""
-    time, told = (datetime.fromtimestamp(us // 1_000_000, tz=UTC) for us in (time_us, told_us))
+    time, told = (datetime.fromtimestamp(us // SECOND_US, tz=UTC) for us in (time_us, told_us))
     return f"{time:%H:%M:%S} UTC" if time.date() == told.date() else f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _what(facts: Facts) -> str:
-    if facts.reason in _CLOSED:
-        return f"{facts.name}: alert of rule {facts.title!r} closed, {_CLOSED[facts.reason]}"
-    if facts.state == "active":
-        return f"{_standing(facts)} since {clock(facts.begin_us, facts.told_us)}"
-    end_us = facts.begin_us if facts.end_us is None else facts.end_us
-    return f"{_back(facts)} after {duration(end_us - facts.begin_us)}"
+def _withdrawn(facts: Facts) -> str:
+    why = f"closed after {_lasted(facts)}, as {_CLOSED[facts.reason]}"
+    return f"{facts.name}{_at(facts)}: {facts.kind} {facts.title!r} {why}"
 
 
 def _standing(facts: Facts) -> str:
+    # What nobody was called for is told as what was: whether it still stands is not known yet.
+    verb = "was" if facts.backlog else "is still" if facts.reason == "still_active" else "is"
     doubt = ", of uncertain quality" if facts.uncertain else ""
-    limit = f"({'limit' if facts.rising else 'lower limit'} {quantity(facts.limit, facts.unit)})"
     if facts.type == "state":
-        return f"{facts.name} is {facts.label}{doubt}"
+        what = f"{facts.name} {verb} {facts.label or 'in a state of its rule'}{doubt}"
+    elif facts.type == "rate_of_change":
+        what = f"{facts.name} {_moving(facts)}{doubt}{_limit(facts)}"
+    else:
+        value = "beyond its limit" if facts.value is None else quantity(facts.value, facts.unit)
+        what = f"{facts.name} {verb} {value}{doubt}{_limit(facts)}"
+    begin = clock(facts.begin_us, facts.told_us)
+    return f"{what} {f'from {begin} on' if facts.backlog else f'since {begin}'}{_at(facts)}"
+
+
+def _moving(facts: Facts) -> str:
+    """A rate as a movement: rises or falls by so much, the sign in the word."""
+    still = "still " if facts.reason == "still_active" else ""
+    if facts.value is None:
+        return "changed beyond its limit" if facts.backlog else f"{still}changes beyond its limit"
+    words = ("rose", "fell") if facts.backlog else (f"{still}rises", f"{still}falls")
+    return f"{words[facts.value < 0]} by {quantity(abs(facts.value), facts.unit)}"
+
+
+def _limit(facts: Facts) -> str:
+    """The limit in brackets; where the value is inside the deadband, with what ends the alert."""
+    limit, back = facts.limit, facts.back
+    if limit is None or back is None:
+        return ""
+    text = f"{'limit' if facts.rising or _falls(facts) else 'lower limit'} {_bound(facts, limit)}"
+    low, high = sorted((limit, back))
+    if facts.state == "active" and facts.value is not None and back not in {limit, facts.value}:
+        text += f", ends {_side(facts)} {_bound(facts, back)}" if low <= facts.value <= high else ""
+    return f" ({text})"
+
+
+def _over(facts: Facts) -> str:
+    if facts.type == "state":
+        now = f"{facts.name} is {facts.label} now," if facts.label else f"{facts.name}:"
+        return f"{now} {facts.title!r} is over after {_lasted(facts)}{_at(facts)}"
+    what = facts.name
     if facts.type == "rate_of_change":
-        return f"{facts.name} changes by {quantity(facts.value, facts.unit)}{doubt} {limit}"
-    return f"{facts.name} is {quantity(facts.value, facts.unit)}{doubt} {limit}"
+        what = f"the {'rise' if facts.rising else 'fall' if _falls(facts) else 'rate'} of {facts.name}"
+    back = "within its limit" if facts.back is None else f"{_side(facts)} {_bound(facts, facts.back)}"
+    limit = "" if facts.limit == facts.back else _limit(facts)
+    return f"{what} is back {back}{limit} after {_lasted(facts)}{_at(facts)}"
 
 
-def _back(facts: Facts) -> str:
-    if facts.type == "state":
-        return f"{facts.name} is {facts.label} again"
-    side = "below" if facts.rising else "above"
-    what = "changes by less than" if facts.type == "rate_of_change" and facts.rising else f"is back {side}"
-    return f"{facts.name} {what} {quantity(facts.back, facts.unit)}"
+def _falls(facts: Facts) -> bool:
+    """A lower limit of a rate that is below nothing: a fall that is too fast, told without a sign."""
+    return facts.type == "rate_of_change" and not facts.rising and facts.limit is not None and facts.limit < 0
+
+
+def _bound(facts: Facts, bound: float) -> str:
+    return quantity(-bound if _falls(facts) else bound, facts.unit)
+
+
+def _side(facts: Facts) -> str:
+    return "below" if facts.rising or _falls(facts) else "above"
+
+
+def _at(facts: Facts) -> str:
+    return f" at {facts.where}" if facts.where else ""
+
+
+def _lasted(facts: Facts) -> str:
+    return duration((facts.begin_us if facts.end_us is None else facts.end_us) - facts.begin_us)

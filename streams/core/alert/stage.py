@@ -17,7 +17,7 @@ import polars as pl
 
 from streams import topology
 from streams.core.alert.book import CONDITION, Book
-from streams.core.alert.chunk import NEVER_US, Carried, Clocks, Judged, judge
+from streams.core.alert.chunk import Carried, Clocks, Judged, judge
 from streams.core.alert.coverage import UNKNOWN, Unknown
 from streams.core.alert.output import records
 from streams.core.alert.rule import Rule
@@ -27,8 +27,8 @@ from streams.core.context import Context
 from streams.core.dictionary import Memo
 from streams.core.frames import COORDINATES, ID, READING
 from streams.core.stage import Change, Moment, Result, Table, Tables
+from streams.core.times import NEVER_US, SECOND_US
 
-SECOND_US: Final = 1_000_000
 DISORDER_US: Final = 1 * SECOND_US
 BACKLOG_US: Final = 60 * SECOND_US
 SETTLE_US: Final = 5 * SECOND_US

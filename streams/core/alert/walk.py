@@ -19,6 +19,7 @@ from streams.core.alert.coverage import Unknown
 from streams.core.alert.rule import Rule
 from streams.core.alert.rule_match import Compiled, Integers
 from streams.core.alert.state import ACTIVE, PENDING, Condition, Reading, Transition
+from streams.core.times import FOREVER_US
 
 _CHANGE: Final = (
     "pair", "holds", "held_before", "behind", "high", "low", "value", "site", "tenant", "work_center", "source_id",
@@ -59,7 +60,7 @@ class Walk:
         """Let event time pass for every running delay, as far as sources and signals (by slot) have come."""
         for condition in self.book.open():
             pair = self._pair(condition)
-            if condition.due is not None and pair is not None:
+            if pair is not None and (condition.due is not None or self._until(condition) < FOREVER_US):
                 own = int(last_us[self.compiled.pair_slot[pair]])
                 self._pass(condition, max(own, self.clocks.at(condition.source_id) - self.disorder_us))
 
@@ -97,6 +98,8 @@ class Walk:
         # The rest of a record that began a condition may end it: other signals' time counts from the next one on.
         others = self.clocks.at(row["source_id"], offset) - self.disorder_us
         self._pass(condition, event_time if self._set_at.get(key) == offset else max(event_time, others))
+        if others >= self._until(condition):
+            return  # its source is beyond the time that the rule watches it
         due = condition.due
         if not row["holds"]:
             alert_state.ended(condition, event_time, off_us)
@@ -113,14 +116,21 @@ class Walk:
             self._set_at[key] = offset
         self._pass(condition, event_time, reading if condition.due == event_time else None)
 
+    def _until(self, condition: Condition) -> int:
+        """Event time from which on the rule watches the signal no longer."""
+        pair = self._pair(condition)
+        return FOREVER_US if pair is None else int(self.compiled.pair_until[pair])
+
     def _pass(self, condition: Condition, clock_us: int, reading: Reading | None = None) -> None:
-        if condition.due is None:
-            return
-        until = self.clocks.reached(condition.source_id, condition.due + self.disorder_us)
-        if until is not None:
-            until = max(until, self._set_at.get((condition.rule_id, condition.signal_id), until))
-        passed = alert_state.advance(condition, clock_us, self.past_us, until)
-        self._announce(condition, (replace(transition, reading=reading) for transition in passed))
+        end_us = self._until(condition)
+        if condition.due is not None:
+            until = self.clocks.reached(condition.source_id, condition.due + self.disorder_us)
+            if until is not None:
+                until = max(until, self._set_at.get((condition.rule_id, condition.signal_id), until))
+            passed = alert_state.advance(condition, min(clock_us, end_us), self.past_us, until)
+            self._announce(condition, (replace(transition, reading=reading) for transition in passed))
+        if end_us <= clock_us and condition.phase != alert_state.NORMAL:
+            self._announce(condition, alert_state.withdrawn(condition, end_us, "signal_removed"))
 
     def _announce(self, condition: Condition, transitions: Iterable[Transition]) -> None:
         for transition in transitions:
@@ -144,7 +154,7 @@ class Walk:
     def _keep_last(self, condition: Condition) -> None:
         pair = self._pair(condition)
         if self._judged is not None and self._trail is not None and pair is not None:
-            found = self._trail.find(pair, 2**62)
+            found = self._trail.find(pair, FOREVER_US)
             if found is not None:
                 condition.last = _reading_of(self._judged.readings.row(found, named=True))
                 self.book.touch(condition)

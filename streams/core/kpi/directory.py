@@ -11,10 +11,11 @@ from typing import Final
 import polars as pl
 
 from streams import topology
+from streams.core import dictionary
 from streams.core.context import Context
 from streams.core.frames import ID
+from streams.core.times import FOREVER_US, NEVER_US, SECOND_US
 
-FOREVER: Final = 2**62  # us; an open end
 STATE: Final = 0
 GOOD_COUNTER: Final = 1
 REJECT_COUNTER: Final = 2
@@ -27,6 +28,7 @@ ROLES: Final = {
 }
 # A periodic state signal is believed for this many of its periods: one sample may be lost, two are an outage.
 HOLD_PERIODS: Final = 2.5
+MAX_RUN_TIME_S: Final = 366 * 86_400  # per item
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Directory:
     context_key (changes with anything here that concerns the unit). `sources`: work_unit, source_id.
     `speakers`: source_id (Categorical). `holds`:
     signal_id, dwell_us, limit_us (null: none). `rollovers`: signal_id, modulus. `shifts`: work_unit, key, name, start,
-    end. `in_shift`, `planned_down`: work_unit, start, end, merged. `orders`: work_unit, order_id, start, end (FOREVER:
-    it runs). `run_times`: order_id, valid_from, product, pri_us.
+    end. `in_shift`, `planned_down`: work_unit, start, end, merged. `orders`: work_unit, order_id, start, end
+    (FOREVER_US: it runs). `run_times`: order_id, valid_from, product, pri_us.
     """
 
     signals: pl.DataFrame
@@ -95,20 +97,21 @@ def _signals(frame: pl.DataFrame) -> pl.DataFrame:
     """Versions of state and counter signals; a redundant signal backs another one up and is not counted beside it."""
     period = pl.when(pl.col("reporting") == "periodic").then(pl.col("period_ms"))
     versions = (
-        frame.filter(pl.col("role").is_in(list(ROLES)), pl.col("redundant_of").is_null())
+        dictionary.usable(frame)
+        .filter(pl.col("role").is_in(list(ROLES)), pl.col("redundant_of").is_null())
         .unique(["signal_id", "valid_from"], keep="last", maintain_order=True)
         .sort("signal_id", "valid_from")
     )
-    following = pl.col("valid_from").shift(-1).over("signal_id").fill_null(FOREVER)
+    following = pl.col("valid_from").shift(-1).over("signal_id").fill_null(FOREVER_US)
     first = pl.col("signal_id").is_first_distinct()
     return versions.select(
         pl.col("signal_id", "source_id", "work_center", "site", "tenant").cast(pl.String),
         pl.coalesce("work_unit", "work_center").cast(pl.String).alias("work_unit"),
         pl.col("role").replace_strict(ROLES, return_dtype=pl.Int8),
         # The first version also answers for what came before it, as it does where readings are validated.
-        pl.when(first).then(-FOREVER).otherwise("valid_from").alias("valid_from"),
-        pl.min_horizontal(pl.col("valid_to").fill_null(FOREVER), following).alias("valid_to"),
-        (pl.col("expected_dwell_s").fill_null(0.0) * 1e6).cast(pl.Int64).alias("dwell_us"),
+        pl.when(first).then(NEVER_US).otherwise("valid_from").alias("valid_from"),
+        pl.min_horizontal(pl.col("valid_to").fill_null(FOREVER_US), following).alias("valid_to"),
+        (pl.col("expected_dwell_s").fill_null(0.0) * SECOND_US).cast(pl.Int64).alias("dwell_us"),
         (period * (HOLD_PERIODS * 1000)).cast(pl.Int64).alias("limit_us"),
         # The counter's own register runs 0..rollover; the published count is that times the factor.
         ((pl.col("rollover") + 1) * pl.col("factor")).alias("modulus"),
@@ -118,6 +121,7 @@ def _signals(frame: pl.DataFrame) -> pl.DataFrame:
 def _calendar(frame: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """The entries that hold for each unit: its own, its line's and its site's (they add up)."""
     entries = frame.filter(pl.col("start") < pl.col("end")).unique("entry_id", keep="last", maintain_order=True)
+    entries = entries.with_columns(time_zone=_zones(entries["time_zone"]))
     entries = entries.select(
         pl.col("entry_id", "kind", "name", "time_zone").cast(pl.String),
         pl.col("start", "end").cast(pl.Int64),
@@ -136,21 +140,39 @@ def _calendar(frame: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _zones(names: pl.Series) -> pl.Series:
+    """`names` where they are time zones (IANA), else null: an unknown one is as good as none."""
+    known = {name: _is_zone(name) for name in names.drop_nulls().unique().to_list()}
+    return pl.Series([name if name is not None and known[name] else None for name in names], dtype=pl.String())
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(name)
+    except pl.exceptions.ComputeError:
+        return False
+    return True
+
+
 def _orders(frame: pl.DataFrame, units: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Started orders of each unit (begin and end as the latest version has them), and run times by version."""
     versions = frame.unique(["order_id", "valid_from"], keep="last", maintain_order=True).sort("order_id", "valid_from")
     first = pl.col("order_id").is_first_distinct()
     run_times = versions.select(
         pl.col("order_id").cast(pl.String),
-        pl.when(first).then(-FOREVER).otherwise("valid_from").alias("valid_from"),
+        pl.when(first).then(NEVER_US).otherwise("valid_from").alias("valid_from"),
         pl.col("product").cast(pl.String),
-        (pl.col("planned_run_time_s") * 1e6).round().cast(pl.Int64).alias("pri_us"),
+        # What cannot be a time per item is none: the KPIs say that the order's is missing.
+        pl.when(pl.col("planned_run_time_s").is_between(0, MAX_RUN_TIME_S, closed="right"))
+        .then((pl.col("planned_run_time_s") * SECOND_US).round())
+        .cast(pl.Int64, strict=False)
+        .alias("pri_us"),
     )
     latest = versions.unique("order_id", keep="last", maintain_order=True).select(
         pl.col("order_id").cast(pl.String),
         pl.col("status"),
         start="actual_start",
-        end=pl.col("actual_end").fill_null(FOREVER),
+        end=pl.col("actual_end").fill_null(FOREVER_US),
         for_center=pl.col("work_center").cast(pl.String),
         for_unit=pl.col("work_unit").cast(pl.String),
     )

@@ -14,8 +14,7 @@ import polars as pl
 from streams.core.kpi.directory import GOOD_COUNTER, REJECT_COUNTER, TOTAL_COUNTER, Directory
 from streams.core.kpi.policy import NO_SHIFT, PLANNED_DOWN, PRODUCTION, UNKNOWN, KpiPolicy
 from streams.core.kpi.readings import MICRO
-
-HOUR_US: Final = 3_600_000_000
+from streams.core.times import HOUR_US
 
 DURATIONS: Final = {
     PRODUCTION: "apt_us",
@@ -207,7 +206,8 @@ def _priced(rows: pl.DataFrame, directory: Directory) -> pl.DataFrame:
     rows = _asof(rows, directory.run_times, "valid_from", "order_id")
 
     def earned(quantity: str) -> pl.Expr:
-        return (pl.col("pri_us") * (pl.col(quantity) / MICRO)).round().cast(pl.Int64)
+        # Null where it is beyond all measure: a planned run time of days per item, and millions of items.
+        return (pl.col("pri_us") * (pl.col(quantity) / MICRO)).round().cast(pl.Int64, strict=False)
 
     priced = pl.col("pri_us").is_not_null()
     return rows.with_columns(

@@ -10,9 +10,11 @@ from typing import Final
 
 import polars as pl
 
+from streams.core.derived import HEAD, NO_EVIDENCE, revised
 from streams.core.kpi.directory import Directory
 from streams.core.kpi.policy import KpiPolicy
 from streams.core.kpi.readings import MICRO
+from streams.core.times import SECOND_US
 
 KPIS: Final = ("availability", "effectiveness", "quality_ratio", "oee")
 
@@ -20,15 +22,13 @@ KPIS: Final = ("availability", "effectiveness", "quality_ratio", "oee")
 def records(rows: pl.DataFrame, directory: Directory, policy: KpiPolicy, now_us: int) -> pl.DataFrame:
     """Rows of ops.kpi.v1: four per period; `rows` has KEY, PAYLOAD, revision and reason."""
     rows = _summed(rows, directory)
-    common = rows.with_columns(
-        supersedes=pl.when(pl.col("revision") > 1).then(pl.col("revision") - 1),
-        origin=pl.lit("computed"),
-        evidence=pl.lit([], pl.List(pl.String())),
+    common = revised(rows).with_columns(
+        evidence=NO_EVIDENCE,
         rule_id=pl.lit(policy.policy_id),
         rule_version=pl.lit(policy.version, dtype=pl.Int32()),
         period_start="start_us",
         period_end="end_us",
-        pbt_s=pl.col("pbt_us") / 1e6,
+        pbt_s=pl.col("pbt_us") / SECOND_US,
         # Nothing planned: nothing is missing.
         coverage=pl.when(pl.col("pbt_us") > 0).then(pl.col("known_us") / pl.col("pbt_us")).otherwise(1.0),
         share_uncertain=pl.when(pl.col("known_us") > 0)
@@ -55,7 +55,7 @@ def _summed(rows: pl.DataFrame, directory: Directory) -> pl.DataFrame:
     """`rows` with their place, and with the elements in the contract's units (s, items)."""
     known = pl.sum_horizontal("apt_us", "aust_us", "adet_us", "adot_us")
     seconds = {
-        f"{name}_s": pl.col(f"{name}_us") / 1e6
+        f"{name}_s": pl.col(f"{name}_us") / SECOND_US
         for name in ("apt", "aust", "adet", "adot", "planned_down", "no_shift", "unknown")
     }
     has_quantity = {"pq": "has_pq", "gq": "has_gq", "rq": "has_rq"}
@@ -64,8 +64,8 @@ def _summed(rows: pl.DataFrame, directory: Directory) -> pl.DataFrame:
     ).with_columns(
         pbt_us=known + pl.col("unknown_us"),
         known_us=known,
-        pri_pq_s=pl.when(pl.col("priced") & pl.col("has_pq")).then(pl.col("pri_pq_us") / 1e6),
-        pri_gq_s=pl.when(pl.col("priced") & pl.col("has_gq")).then(pl.col("pri_gq_us") / 1e6),
+        pri_pq_s=pl.when(pl.col("priced") & pl.col("has_pq")).then(pl.col("pri_pq_us") / SECOND_US),
+        pri_gq_s=pl.when(pl.col("priced") & pl.col("has_gq")).then(pl.col("pri_gq_us") / SECOND_US),
         **{name: pl.when(has).then(pl.col(f"{name}_u") / MICRO) for name, has in has_quantity.items()},
         **seconds,
     )
@@ -102,8 +102,7 @@ def _missing() -> dict[str, pl.Expr]:
 
 
 FIELDS: Final = (
-    *("kpi_id", "revision", "supersedes", "reason", "site", "tenant", "origin", "historical"),
-    *("evidence", "rule_id", "rule_version", "kpi", "value"),
+    *("kpi_id", *HEAD, "kpi", "value"),
     *("work_center", "work_unit", "period", "period_id", "period_start", "period_end", "final"),
     *("pbt_s", "apt_s", "aust_s", "adet_s", "adot_s", "planned_down_s", "no_shift_s", "unknown_s"),
     *("pri_pq_s", "pri_gq_s", "pq", "gq", "rq", "order_id", "product"),

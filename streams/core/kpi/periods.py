@@ -9,9 +9,10 @@ from typing import Final
 
 import polars as pl
 
-from streams.core.kpi.directory import FOREVER, Directory, merge
-from streams.core.kpi.elements import HOUR_US, SUMS, days
+from streams.core.kpi.directory import Directory, merge
+from streams.core.kpi.elements import SUMS, days
 from streams.core.kpi.policy import KpiPolicy
+from streams.core.times import FOREVER_US, HOUR_US
 
 PERIODS: Final = ("hour", "shift", "order", "day")
 KEY: Final = ("work_unit", "period", "key")
@@ -33,7 +34,7 @@ ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def candidates(spans: pl.DataFrame, directory: Directory, enabled: tuple[str, ...]) -> pl.DataFrame:
-    """Periods that touch each unit's time: work_unit, period, key, period_id, start, end (FOREVER: not known yet).
+    """Periods that touch each unit's time: work_unit, period, key, period_id, start, end (FOREVER_US: not known yet).
 
     `spans`: work_unit, from_us, to_us, both ends included (what a period's last reading falls on may be its first).
     """
@@ -71,7 +72,8 @@ def observed(periods: pl.DataFrame, living: pl.DataFrame, directory: Directory, 
 def totals(periods: pl.DataFrame, slices: pl.DataFrame, directory: Directory, policy: KpiPolicy) -> pl.DataFrame:
     """KEY and PAYLOAD of each period (as `candidates` has it, with `until` and `final`) from the unit's slices.
 
-    `tells`: something was planned or made; a period of which nothing is to be told is written only as a correction.
+    `tells`: something is known or made or, once the period is over, was planned. A period of which nothing is to be
+    told is written only as a correction.
     """
     inside = slices.rename({"start_us": "slice_us"}).drop("end_us")
     same = ("order_id", "product")
@@ -95,16 +97,22 @@ def totals(periods: pl.DataFrame, slices: pl.DataFrame, directory: Directory, po
     rows = summed.join(directory.units, on="work_unit", maintain_order="left")
     rows = rows.with_columns(
         start_us="start",
-        end_us=pl.when(pl.col("end") == FOREVER).then("until").otherwise("end"),
+        end_us=pl.when(pl.col("end") == FOREVER_US).then("until").otherwise("end"),
         historical=(pl.col("final") & (pl.col("first_ingest_us") >= pl.col("end"))).fill_null(value=False),
         has_pq=pl.col("total") | (pl.col("good") & pl.col("reject")),
         has_gq=pl.col("good") | (pl.col("total") & pl.col("reject")),
         has_rq=pl.col("reject") | (pl.col("total") & pl.col("good")),
         policy=pl.lit(policy.label),
     )
-    busy = pl.sum_horizontal("apt_us", "aust_us", "adet_us", "adot_us", "unknown_us") > 0
     return rows.select(
         *KEY,
         *(pl.col(name).cast(dtype) for name, dtype in PAYLOAD.items()),
-        tells=busy | (pl.col("pq_u") != 0) | (pl.col("gq_u") != 0),
+        tells=_tells(),
     )
+
+
+def _tells() -> pl.Expr:
+    known = pl.sum_horizontal("apt_us", "aust_us", "adet_us", "adot_us") > 0
+    planned = known | (pl.col("unknown_us") > 0)
+    made = (pl.col("pq_u") != 0) | (pl.col("gq_u") != 0)
+    return pl.when("final").then(planned | made).otherwise(known | made)

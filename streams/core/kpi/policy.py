@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from streams.core.times import microseconds
+
 NO_SHIFT: Final = "no_shift"
 PLANNED_DOWN: Final = "planned_down"
 PRODUCTION: Final = "production"
@@ -114,7 +116,7 @@ def _minor_stops(value: object, faults: list[str]) -> int | None:
     if not isinstance(below_s, int | float) or isinstance(below_s, bool) or not 0 < below_s <= 3600:
         faults.append("minor_stops.below_s: give seconds above 0 and up to 3600")
         return None
-    return round(below_s * 1_000_000) if handling == "performance" else None
+    return microseconds(below_s) if handling == "performance" else None
 
 
 def _states(value: object, faults: list[str]) -> dict[str, str]:

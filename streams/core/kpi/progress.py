@@ -11,17 +11,14 @@ replayed history that pauses must not become late.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import polars as pl
 
-from streams.core.kpi.directory import FOREVER, Directory
-from streams.core.kpi.elements import HOUR_US
+from streams.core.kpi.directory import Directory
 from streams.core.kpi.periods import PERIODS
 from streams.core.kpi.tables import SLICE_TABLE, SOURCE_TABLE, UNIT_TABLE, Ledger
 from streams.core.stage import Moment
-
-DAY_US: Final = 24 * HOUR_US
+from streams.core.times import DAY_US, HOUR_US, NEVER_US, microseconds
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,11 @@ def progress(ledger: Ledger, directory: Directory, config: KpiConfig, moment: Mo
     expected = directory.sources.join(units.select("work_unit"), on="work_unit", how="semi")
     sources, clock_us = _idle(expected.join(ledger[SOURCE_TABLE], on="source_id", how="left"), config, moment)
     own = pl.col("max_us") - config.allowed_disorder_us
-    live = own.fill_null(-FOREVER)
+    live = own.fill_null(NEVER_US)
     sources = sources.with_columns(live_us=pl.when(~pl.col("idle")).then(live))
     lowest = sources["live_us"].min()
     # An idle source is never behind those that speak: the horizon follows them.
-    behind_us = max(clock_us - config.idle_after_us, lowest if isinstance(lowest, int) else -FOREVER)
+    behind_us = max(clock_us - config.idle_after_us, lowest if isinstance(lowest, int) else NEVER_US)
     idle_mark = pl.when(pl.col("max_us").is_not_null()).then(pl.max_horizontal(own, pl.lit(behind_us, dtype=pl.Int64)))
     sources = sources.with_columns(mark_us=pl.when("idle").then(idle_mark).otherwise(live))
     marks = sources.group_by("work_unit").agg(
@@ -97,7 +94,7 @@ def progress(ledger: Ledger, directory: Directory, config: KpiConfig, moment: Mo
     rows = rows.filter(pl.col("heard_us").is_not_null()).with_columns(
         context_changed=(pl.col("context_key") != pl.col("current_key")).fill_null(value=False)
     )
-    return Progress(_marked(rows, ledger), lowest if isinstance(lowest, int) and lowest > -FOREVER else None)
+    return Progress(_marked(rows, ledger), lowest if isinstance(lowest, int) and lowest > NEVER_US else None)
 
 
 def _idle(sources: pl.DataFrame, config: KpiConfig, moment: Moment) -> tuple[pl.DataFrame, int]:
@@ -128,7 +125,7 @@ def due(units: pl.DataFrame, config: KpiConfig, now_us: int, folding: bool) -> p
 
     `folding`: the horizon is about to move, and what is new must be in the slices before the readings go.
     """
-    waited = (now_us - pl.col("evaluated_us") >= round(config.update_s * 1e6)).fill_null(value=True)
+    waited = (now_us - pl.col("evaluated_us") >= microseconds(config.update_s)).fill_null(value=True)
     fresh = pl.col("dirty_us").is_not_null() & (pl.lit(folding) | waited)
     closing = (pl.col("next_close_us") <= pl.col("mark_us")).fill_null(value=False)
     return units.filter(fresh | closing)

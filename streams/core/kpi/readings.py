@@ -9,10 +9,13 @@ from typing import Final
 import polars as pl
 
 from streams.core.frames import BAD, ID, UNCERTAIN
-from streams.core.kpi.directory import FOREVER, STATE, Directory
+from streams.core.kpi.directory import STATE, Directory
 from streams.core.kpi.policy import PRODUCTION, UNKNOWN, KpiPolicy
+from streams.core.times import FOREVER_US
 
 MICRO: Final = 1_000_000
+# Between two readings of a counter; a thousand such increments still add up exactly.
+MOST_ITEMS: Final = 9e9
 # Readings of state and counter signals, as they are kept within the correction horizon.
 READINGS: Final = pl.Schema(
     {
@@ -60,7 +63,7 @@ def states(readings: pl.DataFrame, directory: Directory, policy: KpiPolicy) -> p
         category=pl.when(pl.col("quality") == BAD).then(pl.lit(UNKNOWN)).otherwise(category),
         uncertain=pl.col("quality") == UNCERTAIN,
         hold_us=pl.col("event_us") + pl.col("dwell_us").fill_null(0),
-        limit_us=(pl.col("event_us") + pl.col("limit_us")).fill_null(FOREVER),
+        limit_us=(pl.col("event_us") + pl.col("limit_us")).fill_null(FOREVER_US),
     )
 
 
@@ -88,7 +91,8 @@ def increments(readings: pl.DataFrame, directory: Directory) -> pl.DataFrame:
     """Counted items from distinct readings in time order: work_unit, event_us, role, count_u, ingest_us.
 
     An increment belongs to the instant of the later reading. A counter that falls has passed its rollover if that is
-    the shorter way round (under half of its range), else it was reset and the new value is the increment.
+    the shorter way round (under half of its range), else it was reset and the new value is the increment. One of more
+    than MOST_ITEMS comes from a wrong reading and counts nothing.
     """
     value = pl.coalesce(pl.col("value_long").cast(pl.Float64), "value_double")
     rows = readings.filter(pl.col("role") != STATE)
@@ -98,8 +102,9 @@ def increments(readings: pl.DataFrame, directory: Directory) -> pl.DataFrame:
     step = pl.coalesce((pl.col("value_long") - long_before).cast(pl.Float64), value - before)
     around = step + pl.col("modulus")
     fallen = pl.when((around >= 0) & (around < pl.col("modulus") / 2)).then(around).otherwise(value.clip(0.0))
-    # Of a counter's first reading nobody knows when the items were made.
     count = pl.when(step < 0).then(fallen).otherwise(step)
+    # Of a counter's first reading nobody knows when the items were made; a leap beyond all counting made none.
+    count = pl.when(count <= MOST_ITEMS).then(count)
     return rows.select(
         "work_unit",
         "event_us",

@@ -17,8 +17,8 @@ import polars as pl
 
 from streams import topology
 from streams.core.context import Context
-from streams.core.kpi.directory import FOREVER, Directory, directory
-from streams.core.kpi.elements import HOUR_US, slices
+from streams.core.kpi.directory import Directory, directory
+from streams.core.kpi.elements import slices
 from streams.core.kpi.fold import fold
 from streams.core.kpi.intake import put_aside, settle
 from streams.core.kpi.output import records
@@ -39,9 +39,10 @@ from streams.core.kpi.tables import (
     Ledger,
 )
 from streams.core.stage import Change, Moment, Result, Table, Tables
+from streams.core.times import FOREVER_US, HOUR_US, SECOND_US
 
 # Processing time after which what chunks put aside is worked in, at the next chunk or timer.
-SETTLE_US: Final = 1_000_000
+SETTLE_US: Final = SECOND_US
 
 
 __all__ = ["Kpi", "KpiConfig"]
@@ -213,7 +214,7 @@ class Kpi:
             reason=pl.when(pl.col("was_final").fill_null(value=False)).then(corrected).otherwise(ended),
         )
         longer = pl.when(pl.col("period") == "order").then(self.config.retention_us).otherwise(0)
-        keep = pl.when("final").then(pl.col("end_us") + longer).otherwise(FOREVER)
+        keep = pl.when("final").then(pl.col("end_us") + longer).otherwise(FOREVER_US)
         remembered = rows.with_columns(keep_us=keep).select(PERIOD_TABLE.schema.names())
         if rows.height:
             ledger.change(PERIOD_TABLE, Change(upsert=remembered))

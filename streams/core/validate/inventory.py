@@ -13,6 +13,7 @@ import polars as pl
 
 from streams.core.dictionary import SIGNAL
 from streams.core.stage import Change, Table
+from streams.core.times import SECOND_US
 
 KEY: Final = ("source_id", "address")
 # Distinct texts kept of one signal, and characters of each, also of site and tenant.
@@ -20,7 +21,6 @@ TEXTS: Final = 16
 TEXT_LENGTH: Final = 64
 # Bytes of source_id and address together: a longer pair is counted as overflow.
 KEY_LIMIT: Final = 1_024
-US: Final = 1_000_000
 
 _TYPES: Final = {"double": 1, "long": 2, "bool": 4, "string": 8, "bytes": 16}
 _SEEN: Final = pl.Schema(
@@ -124,7 +124,7 @@ def records(rows: pl.DataFrame) -> pl.DataFrame:
     span_us = pl.col("last_seen") - pl.col("first_seen")
     return rows.with_columns(
         value_type=pl.col("types").replace_strict(names, default="mixed", return_dtype=pl.String),
-        rate_per_s=pl.when(span_us > 0).then((pl.col("count") - 1) * US / span_us),
+        rate_per_s=pl.when(span_us > 0).then((pl.col("count") - 1) * SECOND_US / span_us),
     ).select(UNKNOWN)
 
 

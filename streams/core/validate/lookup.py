@@ -16,6 +16,7 @@ import polars as pl
 
 from streams.core import dictionary
 from streams.core.frames import ID
+from streams.core.times import FOREVER_US
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -87,7 +88,7 @@ class Lookup:
         # One entry more, of no row: what was not found (-1) reads it.
         self._start: Ints = np.append(np.cumsum(self._count) - self._count, entries.height)
         self._begin: Ints = np.append(entries["valid_from"].to_numpy(), 0)
-        self._end: Ints = np.append(entries["valid_to"].to_numpy(), dictionary.FOREVER)
+        self._end: Ints = np.append(entries["valid_to"].to_numpy(), FOREVER_US)
         self._row: Ints = np.append(entries["row"].cast(pl.Int64).to_numpy(), -1)
         self._several = bool((self._count > 1).any())
         self._always = (int(self._begin.max()), int(self._end.min()))

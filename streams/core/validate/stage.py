@@ -17,12 +17,12 @@ from streams.core import dictionary
 from streams.core.context import Context
 from streams.core.frames import BAD, BIRTH, ESTIMATED_TIME, FORCED, HISTORICAL, OUT_OF_RANGE, READING, UNCERTAIN
 from streams.core.stage import Change, Moment, Result, Table, Tables
+from streams.core.times import SECOND_US
 from streams.core.validate import inventory, quality, unpack, values
 from streams.core.validate.lookup import Ints, Lookup
 from streams.core.validate.rejects import QUOTED, Rejects
 
-US: Final = 1_000_000
-YEAR_2000_US: Final = 946_684_800 * US
+YEAR_2000_US: Final = 946_684_800 * SECOND_US
 # What a reading gets from the dictionary, and what it keeps of its raw form.
 _IDENTITY: Final = ("site", "tenant", "work_center", "signal_id", "source_id")
 _KEPT: Final = ("event_time", "ingest_time", "sequence", "historical", "birth", "estimated")
@@ -103,7 +103,7 @@ class Validate:
         lookup = self._lookup.of(context)
         found = lookup.find(lookup.sources(rows["source_id"]), rows["address"], rows["last_seen"].to_numpy())
         resolved = rows.filter(pl.Series(found >= 0)).select(inventory.KEY)
-        due = inventory.due(rows.filter(pl.Series(found < 0)), moment.now_us, self._config.inventory_emit_s * US)
+        due = inventory.due(rows.filter(pl.Series(found < 0)), moment.now_us, self._config.inventory_emit_s * SECOND_US)
         if not due.height and not resolved.height:
             return Result()
         change = Change(upsert=due if due.height else None, delete=resolved if resolved.height else None)
@@ -125,7 +125,7 @@ class Validate:
         if raw["event_time"].null_count():
             detail = "give the reading a source_time or gateway_time, or let the broker stamp the record"
             raw = rejects.take(raw, raw["event_time"].is_null(), "no_time", detail)
-        future_us = self._config.max_future_s * US
+        future_us = self._config.max_future_s * SECOND_US
         event, ingest = raw["event_time"], raw["ingest_time"]
         wrong = (event > ingest + future_us) | (event < self._config.oldest_us)
         if wrong.any():

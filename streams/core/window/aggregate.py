@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 
 from streams.core.frames import BAD, GOOD, ID, UNCERTAIN
+from streams.core.times import SECOND_US
 from streams.core.window.rows import Held, Lives
-from streams.core.window.signals import SECOND, Bools, Floats, Ints, Signals, Spans, codes
+from streams.core.window.signals import Bools, Floats, Ints, Signals, Spans, codes
 from streams.core.window.states import STATES, moves, states
 
 # What a window says about its readings: equal payloads mean that a revision would tell nothing new.
@@ -150,7 +151,7 @@ def _windows(held: Held, pieces: Pieces, signals: Signals, length: int) -> dict[
     ends = pieces.row[np.append(pieces.starts[1:], pieces.row.size) - 1]
     columns["window_start"] = pieces.window[pieces.starts] * length
     columns["entry"] = signals.entry(held.code[ends], columns["window_start"].astype(np.int64))
-    columns["length_s"] = np.full(ends.size, length // SECOND)
+    columns["length_s"] = np.full(ends.size, length // SECOND_US)
     columns["origin"] = held.index[ends]
     known = columns["duration_good_s"] + columns["duration_uncertain_s"] + columns["duration_bad_s"]
     told = (columns["count"] + columns["count_bad"] > 0) | (known > 0)
@@ -171,11 +172,11 @@ def _times(held: Held, pieces: Pieces, quality: Ints, length: int) -> dict[str, 
     mean = np.divide(area, known, out=np.full(starts.size, np.nan), where=known > 0)
     return {
         "mean_time_weighted": mean,
-        "integral": np.where(known > 0, area / SECOND, np.nan),
-        "duration_good_s": good / SECOND,
-        "duration_uncertain_s": uncertain / SECOND,
-        "duration_bad_s": bad / SECOND,
-        "duration_unknown_s": (length - good - uncertain - bad) / SECOND,
+        "integral": np.where(known > 0, area / SECOND_US, np.nan),
+        "duration_good_s": good / SECOND_US,
+        "duration_uncertain_s": uncertain / SECOND_US,
+        "duration_bad_s": bad / SECOND_US,
+        "duration_unknown_s": (length - good - uncertain - bad) / SECOND_US,
         "coverage": (good + uncertain) / length,
     }
 

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from streams.core.stage import Change, Table, Tables
-from streams.core.window.rows import BUFFERED, FOREVER, NEVER, Lives, hold, last_before
+from streams.core.times import FOREVER_US, NEVER_US
+from streams.core.window.rows import BUFFERED, Lives, hold, last_before
 from streams.core.window.signals import Signals, codes
 
 CARRY: Final = Table(
@@ -35,7 +36,7 @@ def truncate(state: Tables, rows: pl.DataFrame, signals: Signals, lives: Lives, 
     """Drop readings, buffered and new ones (`rows`), none of whose windows ends after `threshold_us`."""
     buffer, carry = state["reading"], state["carry"]
     going = pl.concat([part.filter(pl.col("expires") <= threshold_us) for part in (buffer, rows)])
-    last = going.filter(pl.Series(last_before(going, FOREVER)))
+    last = going.filter(pl.Series(last_before(going, FOREVER_US)))
     held = hold(last, signals, lives)
     # Windows that can still be corrected begin here or later.
     begin = min(threshold_us // length * length for length in signals.lengths)
@@ -43,7 +44,7 @@ def truncate(state: Tables, rows: pl.DataFrame, signals: Signals, lives: Lives, 
     candidates = last[held.index[reaching]].select(CARRY.schema.names())
     older = carry.select("signal_id", pl.col("event_time").alias("carried"))
     upsert = candidates.join(older, on="signal_id", how="left", maintain_order="left")
-    upsert = upsert.filter(pl.col("event_time") >= pl.col("carried").fill_null(NEVER)).drop("carried")
+    upsert = upsert.filter(pl.col("event_time") >= pl.col("carried").fill_null(NEVER_US)).drop("carried")
     entry = signals.entry(codes(carry["signal_id"]), carry["event_time"].to_numpy())
     spent = carry["event_time"].to_numpy() + signals.hold_us[entry] < begin
     delete = carry.filter(pl.Series(spent)).select("signal_id") if np.any(spent) else None

@@ -8,25 +8,18 @@ from typing import Final
 
 import polars as pl
 
+from streams.core.derived import HEAD, NO_EVIDENCE, revised
 from streams.core.frames import HISTORICAL
+from streams.core.times import SECOND_US
 from streams.core.window.aggregate import PAYLOAD
-from streams.core.window.signals import SECOND, Ints, Signals
+from streams.core.window.signals import Ints, Signals
 
 EQUIPMENT: Final = ("site", "tenant", "work_center", "work_unit", "unit", "role")
 
 WINDOW: Final = pl.Schema(
     {
         "window_id": pl.String(),
-        "revision": pl.Int32(),
-        "supersedes": pl.Int32(),
-        "reason": pl.String(),
-        "site": pl.String(),
-        "tenant": pl.String(),
-        "origin": pl.String(),
-        "historical": pl.Boolean(),
-        "evidence": pl.List(pl.String()),
-        "rule_id": pl.String(),
-        "rule_version": pl.Int32(),
+        **HEAD,
         "work_center": pl.String(),
         "work_unit": pl.String(),
         "signal_id": pl.String(),
@@ -79,16 +72,14 @@ def windows(
         frame = frame.join(unknown, on="signal_id", how="left", suffix="_read", maintain_order="left")
         frame = frame.with_columns(pl.coalesce(name, pl.col(f"{name}_read").cast(pl.String)) for name in own)
     signal, length, start = pl.col("signal_id").cast(pl.String), pl.col("length_s"), pl.col("window_start")
-    frame = frame.with_columns(
+    frame = revised(frame).with_columns(
         pl.format("{}/{}/{}", signal, length, start).alias("window_id"),
-        pl.when(pl.col("revision") > 1).then(pl.col("revision") - 1).alias("supersedes"),
         pl.col("site", "work_center").fill_null(""),
         pl.col("role").fill_null("measurement"),
-        pl.lit("computed").alias("origin"),
-        pl.lit([], pl.List(pl.String())).alias("evidence"),
+        NO_EVIDENCE.alias("evidence"),
         pl.lit(None).alias("rule_id"),
         pl.lit(None).alias("rule_version"),
-        (start + length.cast(pl.Int64) * SECOND).alias("window_end"),
+        (start + length.cast(pl.Int64) * SECOND_US).alias("window_end"),
         pl.lit(watermark_us).alias("watermark"),
         pl.lit(now_us).alias("emitted_at"),
     )
@@ -101,7 +92,7 @@ def late(frame: pl.DataFrame, watermark: pl.Series) -> pl.DataFrame:
         watermark.alias("watermark"),
         pl.lit("source").alias("origin"),
         ((pl.col("flags").fill_null(0) & HISTORICAL) != 0).alias("historical"),
-        ((watermark - frame["event_time"]) / SECOND).alias("lateness_s"),
+        ((watermark - frame["event_time"]) / SECOND_US).alias("lateness_s"),
         pl.col("_partition").alias("partition"),
         pl.col("_offset").alias("offset"),
         pl.col("site", "work_center").cast(pl.String).fill_null(""),

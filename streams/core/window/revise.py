@@ -15,9 +15,10 @@ import polars as pl
 
 from streams.core.frames import ID
 from streams.core.stage import Table, Tables
+from streams.core.times import FOREVER_US, NEVER_US, SECOND_US
 from streams.core.window.aggregate import AGGREGATED, KEY, PAYLOAD, aggregate
-from streams.core.window.rows import BUFFERED, FOREVER, NEVER, hold, relevant, repeats
-from streams.core.window.signals import SECOND, Bools, Ints, Signals, Spans, codes
+from streams.core.window.rows import BUFFERED, hold, relevant, repeats
+from streams.core.window.signals import Bools, Ints, Signals, Spans, codes
 from streams.core.window.watermark import Patience, Sources
 
 REVISED: Final = Table(
@@ -62,19 +63,19 @@ def revise(
     `lives` are the sources before and after the chunk.
     """
     nothing = Revision(NONE, rows)
-    if watermark_us == NEVER:
+    if watermark_us == NEVER_US:
         return nothing
     before, after = lives
     returned = _returned(before, after, watermark_us)
     time = rows["event_time"].to_numpy()
-    if time.min(initial=FOREVER) >= watermark_us and not returned.any():
+    if time.min(initial=FOREVER_US) >= watermark_us and not returned.any():
         return nothing
     code = codes(rows["signal_id"])
     late = time < signals.settled(code, watermark_us)
     carried = _carried(state, signals, returned)
     if not late.any() and not carried.size:
         return nothing
-    begin = int(time[late].min(initial=FOREVER))
+    begin = int(time[late].min(initial=FOREVER_US))
     if carried.size:
         begin = min(begin, int(before.latest[returned].min()))
     begin = max(begin, watermark_us - patience.horizon_us)
@@ -93,12 +94,12 @@ def revise(
 
 def provisional(disorder_us: int) -> pl.Expr:
     """Whether a window's own source had not passed its end: only time or other sources closed it."""
-    return pl.col("reach") - disorder_us < pl.col("window_start") + pl.col("length_s").cast(pl.Int64) * SECOND
+    return pl.col("reach") - disorder_us < pl.col("window_start") + pl.col("length_s").cast(pl.Int64) * SECOND_US
 
 
 def remembered(changed: pl.DataFrame) -> pl.DataFrame:
     """Rows of the `revised` table for these windows (EMITTED)."""
-    end = pl.col("window_start") + pl.col("length_s").cast(pl.Int64) * SECOND
+    end = pl.col("window_start") + pl.col("length_s").cast(pl.Int64) * SECOND_US
     rows = changed.filter(pl.col("revision") > 1).with_columns(end.alias("window_end"))
     return rows.select(REVISED.schema.names())
 
@@ -106,7 +107,7 @@ def remembered(changed: pl.DataFrame) -> pl.DataFrame:
 def _returned(before: Sources, after: Sources, watermark_us: int) -> Bools:
     """By source code: sources that the watermark had left behind and that have now gone on."""
     known = before.latest
-    returned: Bools = (known != NEVER) & (known < watermark_us) & (after.latest[: known.size] > known)
+    returned: Bools = (known != NEVER_US) & (known < watermark_us) & (after.latest[: known.size] > known)
     return returned
 
 

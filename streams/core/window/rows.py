@@ -13,10 +13,8 @@ import numpy as np
 import polars as pl
 
 from streams.core.frames import BAD, HISTORICAL, ID
+from streams.core.times import NEVER_US
 from streams.core.window.signals import Bools, Floats, Ints, Signals, Spans, codes
-
-NEVER: Final = -(1 << 62)
-FOREVER: Final = 1 << 62
 
 # A buffered reading. No number is NaN, not null: arithmetic on it needs no validity bitmap.
 BUFFERED: Final = pl.Schema(
@@ -95,8 +93,8 @@ def arrive(frame: pl.DataFrame, code: Ints, signals: Signals) -> pl.DataFrame:
 def last_before(frame: pl.DataFrame, instant: int) -> Bools:
     """Mask of the readings that are, before `instant` (us), the latest of their signal (several where they repeat)."""
     code, time = codes(frame["signal_id"]), frame["event_time"].to_numpy()
-    latest = np.full(int(code.max(initial=-1)) + 1, NEVER)
-    np.maximum.at(latest, code, np.where(time < instant, time, NEVER))
+    latest = np.full(int(code.max(initial=-1)) + 1, NEVER_US)
+    np.maximum.at(latest, code, np.where(time < instant, time, NEVER_US))
     found: Bools = time == latest[code]
     return found
 

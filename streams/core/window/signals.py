@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from streams.core.dictionary import MAX_PERIOD_MS
 from streams.core.frames import ID
+from streams.core.times import SECOND_US
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -23,7 +25,6 @@ Bools = npt.NDArray[np.bool_]
 # Closed windows by length in us: begin of the first and end of the last, in us.
 Spans = Mapping[int, tuple[int, int]]
 
-SECOND: Final = 1_000_000
 DISCRETE_ROLES: Final = ("state", "phase", "alarm", "batch_id")
 TEXTS: Final = pl.Schema(
     {
@@ -44,8 +45,8 @@ class Defaults:
 
     lengths_s: tuple[int, ...] = (10, 60)
     hold_periods: float = 2.5
-    hold_unknown_us: int = 60 * SECOND
-    carry_limit_us: int = 86_400 * SECOND
+    hold_unknown_us: int = 60 * SECOND_US
+    carry_limit_us: int = 86_400 * SECOND_US
 
 
 def codes(series: pl.Series) -> Ints:
@@ -127,12 +128,13 @@ def prepare(dictionary: pl.DataFrame, defaults: Defaults) -> Signals:
     rows = rows.unique(subset=["signal_id", "valid_from"], keep="last", maintain_order=True)
     rows = pl.concat([pl.DataFrame([unknown], schema=schema), rows])
     on_change = (rows["reporting"] == "on_change").fill_null(value=False).to_numpy()
-    hold = pl.when(pl.col("period_ms") > 0).then((pl.col("period_ms") * 1000 * defaults.hold_periods).cast(pl.Int64))
+    period_ms = pl.when(pl.col("period_ms").is_between(1, MAX_PERIOD_MS)).then("period_ms")
+    hold = (period_ms * 1000 * defaults.hold_periods).cast(pl.Int64)
     periodic = rows.select(hold.fill_null(defaults.hold_unknown_us)).to_series().to_numpy()
     wanted = [[length for length in own or () if length > 0] for own in rows["window_lengths_s"].to_list()]
     lengths = [tuple(own or defaults.lengths_s) for own in wanted]
-    distinct = sorted({length * SECOND for own in lengths for length in own})
-    has = {length: np.array([length // SECOND in own for own in lengths]) for length in distinct}
+    distinct = sorted({length * SECOND_US for own in lengths for length in own})
+    has = {length: np.array([length // SECOND_US in own for own in lengths]) for length in distinct}
     code = codes(rows["signal_id"][1:]) if rows.height > 1 else np.zeros(0, np.int64)
     size = int(code.max(initial=-1)) + 2
     first, versions = np.zeros(size, np.int64), np.ones(size, np.int64)

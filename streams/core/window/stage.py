@@ -26,6 +26,7 @@ from streams import topology
 from streams.core.context import Context
 from streams.core.frames import ID
 from streams.core.stage import Change, Moment, Result, Table, Tables, apply
+from streams.core.times import NEVER_US, SECOND_US
 from streams.core.window.aggregate import aggregate
 from streams.core.window.floor import CARRY, truncate
 from streams.core.window.output import late, unknown_signals, windows
@@ -39,8 +40,8 @@ from streams.core.window.revise import (
     remembered,
     revise,
 )
-from streams.core.window.rows import BUFFERED, NEVER, arrive, hold, relevant, repeats
-from streams.core.window.signals import SECOND, Defaults, Signals, codes, prepare
+from streams.core.window.rows import BUFFERED, arrive, hold, relevant, repeats
+from streams.core.window.signals import Defaults, Signals, codes, prepare
 from streams.core.window.watermark import SOURCE, Patience, Sources, idle, progress
 
 READING: Final = Table("reading", BUFFERED)
@@ -49,21 +50,21 @@ SIGNAL: Final = Table(
 )
 NO_READINGS: Final = READING.empty()
 TASK: Final = Table("task", pl.Schema({"task": pl.Int8(), "watermark": pl.Int64(), "floor": pl.Int64()}), ("task",))
-GAUGE_EVERY_US: Final = 2 * SECOND
-GAUGE_FOR_US: Final = SECOND // 4  # longer than the pause between two timers: none is missed
+GAUGE_EVERY_US: Final = 2 * SECOND_US
+GAUGE_FOR_US: Final = SECOND_US // 4  # longer than the pause between two timers: none is missed
 
 
 @dataclass(frozen=True)
 class WindowConfig:
     """Times in us, lengths in s. `carry_limit_us` is how long an on-change value is carried while its source lives."""
 
-    allowed_disorder_us: int = 2 * SECOND
-    idle_after_us: int = 10 * SECOND
-    correction_horizon_us: int = 300 * SECOND
+    allowed_disorder_us: int = 2 * SECOND_US
+    idle_after_us: int = 10 * SECOND_US
+    correction_horizon_us: int = 300 * SECOND_US
     default_lengths_s: tuple[int, ...] = (10, 60)
-    carry_limit_us: int = 86_400 * SECOND
+    carry_limit_us: int = 86_400 * SECOND_US
     hold_periods: float = 2.5
-    hold_unknown_us: int = 60 * SECOND
+    hold_unknown_us: int = 60 * SECOND_US
 
     @property
     def patience(self) -> Patience:
@@ -225,13 +226,13 @@ class Window:
 
 
 def _watermark(state: Tables) -> int:
-    """The task's watermark (us); NEVER before the first reading."""
-    return int(state["task"]["watermark"][0]) if state["task"].height else NEVER
+    """The task's watermark (us); NEVER_US before the first reading."""
+    return int(state["task"]["watermark"][0]) if state["task"].height else NEVER_US
 
 
 def _floor(state: Tables) -> int:
     """Up to where (us) windows can no longer be corrected and their readings are forgotten."""
-    return int(state["task"]["floor"][0]) if state["task"].height else NEVER
+    return int(state["task"]["floor"][0]) if state["task"].height else NEVER_US
 
 
 def _empty(change: Change) -> bool:

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from streams.core.frames import BAD
+from streams.core.times import SECOND_US
 from streams.core.window.rows import Held
-from streams.core.window.signals import SECOND, Bools, Ints, Signals
+from streams.core.window.signals import Bools, Ints, Signals
 
 STATES: Final = pl.Schema(
     {"states": pl.List(pl.String()), "state_durations_s": pl.List(pl.Float64()), "transitions": pl.Int32()}
@@ -61,7 +62,7 @@ def _spread(pieces: pl.DataFrame, groups: int) -> list[pl.Series]:
         .agg(pl.col("span").sum())
         .sort("group", "label")
         .group_by("group", maintain_order=True)
-        .agg(pl.col("label").alias("states"), (pl.col("span") / SECOND).alias("state_durations_s"))
+        .agg(pl.col("label").alias("states"), (pl.col("span") / SECOND_US).alias("state_durations_s"))
     )
     every = pl.DataFrame({"group": np.arange(groups)})
     joined = every.join(labels, on="group", how="left", maintain_order="left")

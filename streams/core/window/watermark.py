@@ -17,7 +17,7 @@ import polars as pl
 
 from streams.core.frames import ID
 from streams.core.stage import Moment, Table
-from streams.core.window.rows import FOREVER, NEVER
+from streams.core.times import FOREVER_US, NEVER_US
 from streams.core.window.signals import Bools, Ints, codes
 
 # `max_event_time`, `last_seen` (processing time) and `last_logged` (append time in the log) in us.
@@ -39,7 +39,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Sources:
-    """The `source` table as arrays by source code, in us; NEVER for codes that are no source, the last one always."""
+    """The `source` table as arrays by source code, in us; NEVER_US where a code is no source, last one always."""
 
     latest: Ints
     seen: Ints
@@ -49,23 +49,23 @@ class Sources:
     def of(table: pl.DataFrame) -> Sources:
         """From the `source` table."""
         code = codes(table["source_id"])
-        columns = np.full((3, int(code.max(initial=-1)) + 2), NEVER)
+        columns = np.full((3, int(code.max(initial=-1)) + 2), NEVER_US)
         for own, name in zip(columns, SOURCE.schema.names()[1:], strict=True):
             own[code] = table[name].to_numpy()
         return Sources(*columns)
 
     def at(self, code: Ints) -> Ints:
-        """Highest event time of each source; NEVER where it has not been seen."""
+        """Highest event time of each source; NEVER_US where it has not been seen."""
         return self.latest[np.minimum(code, self.latest.size - 1)]
 
     def known(self) -> Ints:
         """Codes of the sources."""
-        return np.flatnonzero(self.latest != NEVER)
+        return np.flatnonzero(self.latest != NEVER_US)
 
     def after(self, code: Ints, time: Ints, logged: Ints, now_us: int) -> Sources:
         """With a chunk processed at `now_us`: source, event time and append time of its readings."""
         size = max(self.latest.size, int(code.max()) + 2)
-        columns = np.full((3, size), NEVER)
+        columns = np.full((3, size), NEVER_US)
         columns[:, : self.latest.size] = self.latest, self.seen, self.logged
         np.maximum.at(columns[0], code, time)
         columns[1][code] = np.maximum(columns[1][code], now_us)
@@ -105,7 +105,7 @@ def progress(
     """
     alive = after.latest[after.logged >= after.logged.max() - patience.idle_us]
     end = max(watermark_us, int(alive.min()) - patience.disorder_us)
-    holding = before.logged >= max(int(logged.min()) - patience.idle_us, NEVER + 1)
+    holding = before.logged >= max(int(logged.min()) - patience.idle_us, NEVER_US + 1)
     joins = not holding[np.minimum(code, holding.size - 1)].all()
     # No watermark on the way is above this, whoever is alive.
     highest = max(watermark_us, int(time.max()) - patience.disorder_us)
@@ -141,7 +141,7 @@ def idle(sources: Sources, watermark_us: int, moment: Moment, patience: Patience
 
 def _running(before: Sources, holding: Ints, code: Ints, time: Ints, watermark_us: int, disorder_us: int) -> Ints:
     """Watermark (us) that each reading of a chunk leaves; sources that join count from their first reading on."""
-    lowest = np.full(time.size, FOREVER)
+    lowest = np.full(time.size, FOREVER_US)
     order = np.argsort(code, kind="stable")
     borders = np.flatnonzero(np.diff(code[order], prepend=-1))
     for place in np.split(order, borders[1:]):
@@ -153,5 +153,5 @@ def _running(before: Sources, holding: Ints, code: Ints, time: Ints, watermark_u
         if own in holding:
             lowest[:first] = np.minimum(lowest[:first], before.latest[own])
     others = np.setdiff1d(holding, code)
-    lowest = np.minimum(lowest, before.latest[others].min(initial=FOREVER))
+    lowest = np.minimum(lowest, before.latest[others].min(initial=FOREVER_US))
     return np.maximum(np.maximum.accumulate(lowest - disorder_us), watermark_us)

@@ -1,9 +1,10 @@
 """Blocks to rows. Enters: the blocks of one chunk of one partition. Leaves: a frame in offset order, and rejects.
 
-Record batches are zigzag varints and length-prefixed bytes, and so is Avro: the records section of a batch is an Avro
-block of records {_len, _attr, _tsd, _offd, _key, _vlen, <framing>, <the value's fields>, _hdrs}. Blocks of one shape
-are joined, decoded at once by `polars.read_avro`, and proven (`block_proof`). What does not prove is halved until it is
-one block; that goes record by record, its values once more joined and halved, the last ones through fastavro singly.
+Flat records, one reading per message, go through the compiled `scan`. Records with arrays: record batches are zigzag
+varints and length-prefixed bytes, and so is Avro, so the records section of a batch is an Avro block of records {_len,
+_attr, _tsd, _offd, _key, _vlen, <framing>, <the value's fields>, _hdrs}; blocks of one shape are joined, decoded by
+`polars.read_avro` at once, and proven (`proof`); what does not prove is halved until it is one block. A block that
+neither way takes goes record by record, its values once more joined and halved, the last ones through fastavro.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from streams.kafka.avro import values as avro_values
 from streams.kafka.avro import wire as avro_wire
 from streams.kafka.avro.schemas import WriterSchemas
 from streams.kafka.avro.values import Value
-from streams.kafka.avro.wire import DecodeError, Kind
+from streams.kafka.avro.wire import PADDING, DecodeError, Kind
 from streams.kafka.avro.writer import Writer
 from streams.kafka.blocks import records as block_records
 from streams.kafka.blocks.block import HEADER, LOG_APPEND_TIME, Block
@@ -40,13 +41,14 @@ class Decoded:
     """Rows of the reader's columns plus COORDINATES, in offset order; rejects (ot.reading.rejected.v1's columns).
 
     `needs`: schema ids to ask the registry for; where there are any, tell `WriterSchemas.add` and decode again.
-    `slow_batches`: how many record batches went record by record.
+    `slow_batches`: how many record batches went record by record. `keyless`: records without a key, of all blocks.
     """
 
     frame: pl.DataFrame
     rejects: pl.DataFrame
     needs: frozenset[int] = frozenset()
     slow_batches: int = 0
+    keyless: int = 0
 
 
 def decode(
@@ -67,7 +69,7 @@ def decode(
             chunk.rejects.add_block(block)
     if good:
         chunk.add(good)
-    return Decoded(chunk.frame(), chunk.rejects.frame(), frozenset(chunk.needs), chunk.slow_batches)
+    return Decoded(chunk.frame(), chunk.rejects.frame(), frozenset(chunk.needs), chunk.slow_batches, chunk.keyless)
 
 
 class _Chunk:
@@ -76,7 +78,7 @@ class _Chunk:
     def __init__(self, first: Block, schemas: WriterSchemas, from_offset: int, value_limit: int) -> None:
         self.rejects: Final = Rejects(first.topic, first.partition)
         self.needs: set[int] = set()
-        self.slow_batches = 0
+        self.slow_batches = self.keyless = 0
         self._partition, self._schemas = first.partition, schemas
         self._from_offset, self._value_limit = from_offset, value_limit
         self._frames: list[pl.DataFrame] = []
@@ -85,8 +87,8 @@ class _Chunk:
         """Decode blocks that have no fault."""
         lengths = np.fromiter(chain.from_iterable([block.lengths for block in blocks]), np.int64)
         raw = np.frombuffer(b"".join([block.header for block in blocks]), f"V{HEADER.size}")
-        data = b"".join([block.body for block in blocks])
-        everything = Run(raw, lengths, memoryview(data))
+        data = b"".join([*(block.body for block in blocks), bytes(PADDING)])
+        everything = Run(raw, lengths, memoryview(data)[:-PADDING])
         slow: list[Batch] = []
         for kind, ident, null_key, chosen in peek(data, everything.ends - lengths).groups():
             writer = self._schemas.find(kind, ident) if kind else Writer(fault="no framing")
@@ -94,9 +96,31 @@ class _Chunk:
             if writer is None or writer.fault or writer.fields is None:
                 slow += run.batches()
                 continue
-            for part in run.parts():
-                slow += self._fast(part, Shape(kind, ident, null_key, writer))
+            shape = Shape(kind, ident, null_key, writer)
+            odd = self._scan(data, everything.ends[chosen], run, shape)
+            if odd is None:
+                for part in run.parts():
+                    slow += self._fast(part, shape)
+            elif odd.size:
+                slow += run.pick(odd).batches()
         self._slow(slow)
+
+    def _scan(self, data: bytes, ends: Ints, run: Run, shape: Shape) -> Ints | None:
+        """Read the run, whose batches end at `ends` of `data`, as flat records; indices of the batches that are not
+        in order. None where this way is not for them.
+        """
+        layout = shape.writer.layout
+        if layout is None:
+            return None
+        batches = np.stack([ends - run.lengths, ends, run.headers["count"], run.headers["last"]]).astype(np.int64)
+        framing = avro_wire.prefix(shape.kind, shape.ident)
+        scanned = layout.read(data, batches, framing, self._value_limit)
+        if scanned is None:
+            return None
+        self.keyless += scanned.keyless
+        if scanned.frame.height:
+            self._frames.append(self._rows(scanned.frame, run, scanned.places, shape.writer))
+        return np.flatnonzero(~scanned.good)
 
     def _fast(self, run: Run, shape: Shape) -> list[Batch]:
         """Decode a run as one Avro block; the batches that prove in no company are returned."""
@@ -108,21 +132,24 @@ class _Chunk:
         except DecodeError:
             fits, frame = False, pl.DataFrame()
         if fits:
-            self._frames.append(self._rows(frame, run, counts, shape.writer))
+            self.keyless += frame.height if shape.null_key else 0
+            batch = np.repeat(np.arange(len(counts)), counts)
+            places = np.stack([batch, frame["_offd"].to_numpy(), frame["_tsd"].to_numpy()])
+            self._frames.append(self._rows(frame, run, places, shape.writer))
             return []
         if len(counts) == 1:
             return run.batches()
         middle = len(counts) // 2
         return self._fast(run.part(0, middle), shape) + self._fast(run.part(middle, len(counts)), shape)
 
-    def _rows(self, frame: pl.DataFrame, run: Run, counts: Ints, writer: Writer) -> pl.DataFrame:
-        """The reader's columns and coordinates of a proven frame, from `from_offset` on."""
-        offsets = np.repeat(run.headers["base"].astype(np.int64), counts) + frame["_offd"].to_numpy()
+    def _rows(self, frame: pl.DataFrame, run: Run, places: Ints, writer: Writer) -> pl.DataFrame:
+        """The reader's columns and coordinates from `from_offset` on; `places`: batch, offset and time delta by row."""
+        batch, offset, time_ms = places
+        offsets = run.headers["base"].astype(np.int64)[batch] + offset
         appended = (run.headers["attributes"] & LOG_APPEND_TIME) != 0
         base_times = np.where(appended, run.headers["max_time"], run.headers["first_time"]).astype(np.int64)
-        times = np.repeat(base_times, counts)
         # Append time is one for the whole batch, whatever the producer's deltas say.
-        times += frame["_tsd"].to_numpy() * np.repeat(~appended, counts)
+        times = base_times[batch] + time_ms * ~appended[batch]
         np.clip(times, -_MAX_TIME_MS, _MAX_TIME_MS, out=times)
         rows = frame.select(
             *writer.complete, pl.Series("_offset", offsets), pl.Series("_time", times * 1000)
@@ -138,7 +165,8 @@ class _Chunk:
             for offset, time_ms, detail, payload in damaged:
                 if offset >= self._from_offset:
                     self.rejects.add(UNDECODABLE, detail, offset, microseconds(time_ms), payload)
-            for offset, time_ms, data in found:
+            for offset, time_ms, data, keyless in found:
+                self.keyless += keyless
                 if offset >= self._from_offset:
                     self._sort(Value(offset, microseconds(time_ms), data or b""), data is None, groups)
         for (kind, ident), values in groups.items():
@@ -170,7 +198,7 @@ class _Chunk:
             return avro_values.empty(self._schemas)
         frame = pl.concat(self._frames, rechunk=False) if len(self._frames) > 1 else self._frames[0]
         offset = frame["_offset"]
-        if len(self._frames) > 1 and not offset.is_sorted():
+        if not offset.is_sorted():
             frame = frame.sort("_offset")
         partition = pl.lit(self._partition, pl.Int32).alias("_partition")
         return frame.select(*self._schemas.columns, partition, *list(COORDINATES)[1:])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from streams.kafka.avro import contracts
 from streams.kafka.avro import writer as avro_writer
-from streams.kafka.avro.wire import Kind
+from streams.kafka.avro.wire import PADDING, Kind, prefix
 from streams.kafka.avro.writer import Writer
 
 
@@ -37,6 +38,13 @@ class WriterSchemas:
         if writer is None and not self._registry:
             return Writer(fault=f"schema id {ident}: no schema registry is configured")
         return writer
+
+    def warm(self) -> None:
+        """Have the decoder of flat records compiled: seconds, the first time on a machine."""
+        kind, ident = Kind.SINGLE_OBJECT, self.contract.fingerprint
+        layout = self._single[ident].layout
+        if layout is not None:
+            layout.read(bytes(PADDING), np.zeros((4, 1), np.int64), prefix(kind, ident), 0)
 
     def add(self, ident: int, schema: contracts.Schema | str | None, detail: str = "") -> None:
         """What the registry says about an id; None: it does not know it, `detail` tells why."""

@@ -1,8 +1,8 @@
 """Framed values of records, one by one in origin. Enters: `Value`s of one writer schema. Leaves: frames and rejects.
 
-The way of records whose block did not decode as a whole (headers, mixed keys, a bad neighbour): the values alone are
-joined, decoded at once and proven by their lengths; a run that does not prove is halved, and what remains single is
-judged by fastavro, which must consume it to its last byte.
+The way of records whose block did not decode as a whole (a bad neighbour; with arrays also headers and mixed keys):
+flat values are scanned again, each by itself; others are joined, decoded at once and proven by their lengths, and a run
+that does not prove is halved. What remains single is judged by fastavro, which must consume it to its last byte.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streams.core.frames import COORDINATES
 from streams.kafka.avro import sizes as avro_sizes
 from streams.kafka.avro import wire as avro_wire
 from streams.kafka.avro.schemas import WriterSchemas
-from streams.kafka.avro.wire import DecodeError, Kind
+from streams.kafka.avro.wire import PADDING, DecodeError, Kind
 from streams.kafka.avro.writer import Writer
 from streams.kafka.blocks.rejects import UNDECODABLE, Rejects
 
@@ -49,7 +49,7 @@ def decode(
         if writer.fields is None:
             singles += run
             continue
-        for part in _joined(run, kind, writer):
+        for part in _joined(run, kind, writer) if writer.layout is None else _scanned(run, kind, writer):
             if isinstance(part, Value):
                 singles.append(part)
             else:
@@ -95,6 +95,29 @@ def _runs(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
         size += len(value.data)
     if begin < len(values):
         yield values[begin:]
+
+
+def _scanned(values: Sequence[Value], kind: Kind, writer: Writer) -> Iterator[pl.DataFrame | Value]:
+    """A frame of the flat values that the scan takes, each as if it were a batch of its own, and the others."""
+    head = bytes((0, 0, 0, 1))  # attributes, time delta, offset delta, no key
+    records = []
+    for value in values:
+        record = head + avro_wire.varint(len(value.data)) + value.data + b"\0"
+        records.append(avro_wire.varint(len(record)) + record)
+    sizes = np.fromiter(map(len, records), np.int64, len(records))
+    ends = np.cumsum(sizes)
+    batches = np.stack([ends - sizes, ends, np.ones_like(ends), np.zeros_like(ends)])
+    assert writer.layout is not None
+    data = b"".join([*records, bytes(PADDING)])
+    scanned = writer.layout.read(data, batches, values[0].data[: avro_wire.PREFIX_BYTES[kind]], len(data))
+    if scanned is None:
+        yield from values
+        return
+    yield _placed(
+        scanned.frame.select(*writer.complete).with_columns(*writer.times),
+        [values[place] for place in np.flatnonzero(scanned.good).tolist()],
+    )
+    yield from (values[place] for place in np.flatnonzero(~scanned.good).tolist())
 
 
 def _joined(values: Sequence[Value], kind: Kind, writer: Writer) -> Iterator[pl.DataFrame | Value]:

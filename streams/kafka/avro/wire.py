@@ -20,6 +20,7 @@ import polars as pl
 SYNC: Final = b"plantweave-block"  # 16 bytes; block lengths delimit, the marker carries no meaning here
 SINGLE_OBJECT: Final = b"\xc3\x01"
 CONFLUENT: Final = b"\x00"
+PADDING: Final = 16  # bytes after what the compiled scan reads, so that it can load eight anywhere
 
 
 class Kind(IntEnum):

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import fastavro
 import polars as pl
 
 from streams.kafka.avro import contracts
+
+if TYPE_CHECKING:
+    from streams.kafka.avro.flat import Layout
 
 PRIMITIVES: Final[Mapping[str, pl.DataType]] = {
     "boolean": pl.Boolean(),
@@ -100,6 +104,18 @@ class Writer:
     parsed_writer: Any = None
     parsed_reader: Any = None
     fault: str = ""
+
+    @cached_property
+    def layout(self) -> Layout | None:
+        """For the compiled scan; None where a field is more than a (nullable) primitive.
+
+        Its engine is imported only where there is something for it: it takes 60 MB.
+        """
+        if self.fields is None or any(isinstance(core(part["type"])[0], Mapping) for part in self.fields):
+            return None
+        from streams.kafka.avro import flat
+
+        return flat.layout(self.fields)
 
 
 def plan(writer: contracts.Schema, reader: contracts.Schema) -> Writer:

@@ -18,11 +18,12 @@ _CODEC_MASK = 0x07
 
 
 class Record(NamedTuple):
-    """One record: offset, timestamp in milliseconds, value (None: a tombstone)."""
+    """One record: offset, timestamp in milliseconds, value (None: a tombstone), whether it has no key."""
 
     offset: int
     time_ms: int
     value: bytes | None
+    keyless: bool
 
 
 class Damage(NamedTuple):
@@ -37,7 +38,7 @@ class Damage(NamedTuple):
 def records(header: bytes, body: bytes) -> tuple[list[Record], list[Damage]]:
     """All records of a batch in offset order, and the damage between them. Never raises on data."""
     try:
-        found = [Record(item.offset, item.timestamp, item.value) for item in _batch(header, body)]
+        found = [Record(item.offset, item.timestamp, item.value, item.key is None) for item in _batch(header, body)]
         damaged: list[Damage] = []
     except (CorruptRecordException, UnicodeDecodeError, OverflowError):
         found, damaged = _walk(header, body)
@@ -74,9 +75,10 @@ def _walk(header: bytes, body: bytes) -> tuple[list[Record], list[Damage]]:
             damaged.append(Damage(offset, time, f"{error}; the rest of its batch is lost", body[start:]))
             return found, damaged
         try:
-            delta, offset_delta, value = _fields(body[position:end])
+            delta, offset_delta, value, keyless = _fields(body[position:end])
             offset = base + offset_delta
-            found.append(Record(offset, time if attributes & LOG_APPEND_TIME else first_time + delta, value))
+            stamp = time if attributes & LOG_APPEND_TIME else first_time + delta
+            found.append(Record(offset, stamp, value, keyless))
         except ValueError as error:
             damaged.append(Damage(offset, time, str(error), body[start:end]))
         position, offset = end, offset + 1
@@ -95,11 +97,11 @@ def _extent(body: bytes, position: int) -> tuple[int, int]:
     return position, position + length
 
 
-def _fields(record: bytes) -> tuple[int, int, bytes | None]:
-    """Time delta, offset delta and value of a record without its length. Raises ValueError where it does not add up."""
+def _fields(record: bytes) -> tuple[int, int, bytes | None, bool]:
+    """Time delta, offset delta, value, absence of a key. Raises ValueError where the record does not add up."""
     delta, position = avro_wire.read_varint(record, 1)  # after the attributes, which no release of Kafka uses
     offset_delta, position = avro_wire.read_varint(record, position)
-    _, position = _bytes(record, position)
+    key, position = _bytes(record, position)
     value, position = _bytes(record, position)
     count, position = avro_wire.read_varint(record, position)
     for _ in range(count):
@@ -109,7 +111,7 @@ def _fields(record: bytes) -> tuple[int, int, bytes | None]:
         _, position = _bytes(record, position)
     if position != len(record) or count < 0 or offset_delta < 0:
         raise ValueError(f"record of {len(record)} bytes holds {position}")
-    return delta, offset_delta, value
+    return delta, offset_delta, value, key is None
 
 
 def _bytes(data: bytes, position: int) -> tuple[bytes | None, int]:

@@ -65,7 +65,8 @@ public final class FlinkBench {
                 .setStartingOffsets(OffsetsInitializer.earliest())
                 .setDeserializer(new ReadingSchema())
                 .setProperty("max.poll.records", "10000")
-                .setProperty("max.partition.fetch.bytes", String.valueOf(4 << 20))
+                .setProperty("max.partition.fetch.bytes", String.valueOf(8 << 20))
+                .setProperty("fetch.max.bytes", String.valueOf(48 << 20))
                 .setProperty("isolation.level", "read_committed")
                 .build();
     }
