@@ -30,6 +30,7 @@ class Expectation:
 OURS: Final = "plantweave"
 EXPECTED: Final = (
     Expectation("window", "single", "flink-eos", "single", 1.0, 0.6),
+    Expectation("window", "single", "flink-eos-prekeyed", "single", 1.0, 0.6),
     Expectation("window", "single", "kafka-streams-eos", "single", 2.0),
     Expectation("window", "single", "quixstreams", "single", 20.0),
     Expectation("window", "single", "faust", "single", 50.0),
