@@ -162,7 +162,7 @@ class Reader:
             self._parts = []
             try:
                 self._take(whole)
-            except (struct.error, ValueError, KeyError, pl.exceptions.PolarsError) as why:
+            except (struct.error, ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as why:
                 raise StateFault(f"{FOREIGN} ({type(why).__name__}: {why})") from why
 
     def _take(self, whole: bytes) -> None:

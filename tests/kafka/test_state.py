@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams import __version__
@@ -150,6 +150,7 @@ def test_a_state_without_its_head_is_refused() -> None:
         Reader([LOG]).add(value)
 
 
+@example(b"PWS1" + bytes(15) + b"\x01\x00\x00\x00\x010")
 @given(st.binary(max_size=64) | st.binary(max_size=64).map(lambda body: b"PWS1" + bytes(15) + b"\x01" + body))
 def test_foreign_records_in_a_state_topic_are_told(value: bytes) -> None:
     """What is not a state record is never taken for one, also where it begins like one."""
