@@ -150,6 +150,8 @@ class Reader:
         if value is None or value[:4] != MAGIC or len(value) < PART.size:
             raise StateFault(FOREIGN)
         _, sequence, index, count = PART.unpack_from(value)
+        if index >= count:
+            raise StateFault(FOREIGN)
         if index == 0:
             self._parts, self._sequence = [], sequence
         if sequence != self._sequence or index != len(self._parts):

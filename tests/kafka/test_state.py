@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from streams import __version__
@@ -150,9 +150,12 @@ def test_a_state_without_its_head_is_refused() -> None:
         Reader([LOG]).add(value)
 
 
+@example(b"PWS1" + bytes(16))
 @example(b"PWS1" + bytes(15) + b"\x01\x00\x00\x00\x010")
 @given(st.binary(max_size=64) | st.binary(max_size=64).map(lambda body: b"PWS1" + bytes(15) + b"\x01" + body))
 def test_foreign_records_in_a_state_topic_are_told(value: bytes) -> None:
     """What is not a state record is never taken for one, also where it begins like one."""
+    # A part of several waits for the others: a record of its own, it cannot be told from one whose rest was deleted.
+    assume(value[:4] != b"PWS1" or value[16:20] in {b"", bytes(4), b"\x00\x00\x00\x01"})
     with pytest.raises(StateFault, match="TOPIC_PREFIX"):
         Reader([LOG]).add(value)
