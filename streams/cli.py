@@ -1,6 +1,7 @@
 """`plantweave ...`, also `python -m streams ...`. Enters: arguments and settings; leaves: an exit code.
 
 0: done. 1: it failed, the text says what to do. 2: wrong arguments, settings, rules or KPI policy, all faults listed.
+3: `lag` found what lags, the text says what to do.
 """
 
 from __future__ import annotations
@@ -90,6 +91,18 @@ def _signals_discover(settings: Settings, _given: argparse.Namespace) -> int:
     return 0
 
 
+def _lag(settings: Settings, given: argparse.Namespace) -> int:
+    from streams import lag
+    from streams.agents import window
+
+    limits = lag.Limits(given.max_lag_s, given.max_records, given.sources)
+    services = given.services or [stage.name for stage in topology.STAGES]
+    as_ = "json" if given.json else "text"
+    text, code = lag.told(settings, services, window.config(settings).patience, limits, as_)
+    print(text)
+    return code
+
+
 def _plant(settings: Settings, given: argparse.Namespace) -> int:
     from streams.plant import publish
 
@@ -119,9 +132,26 @@ def parser() -> argparse.ArgumentParser:
     signals.add_parser("discover", help="dictionary rows for unknown signals, as JSON lines").set_defaults(
         run=_signals_discover
     )
+    _lag_arguments(commands.add_parser("lag", help="how far every task is, and what it waits for"))
     commands.add_parser("demo", help="broker, services, simulated plant and a live view", add_help=False)
     _plant_arguments(commands.add_parser("plant", help="publish the simulated bottling plant"))
     return top
+
+
+def _lag_arguments(lag: argparse.ArgumentParser) -> None:
+    names = [stage.name for stage in topology.STAGES]
+
+    def service(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(f"invalid choice: {name!r} (choose from {', '.join(names)})")
+        return name
+
+    lag.add_argument("services", nargs="*", type=service, metavar="SERVICE", help=f"{', '.join(names)}; default: all")
+    lag.add_argument("--json", action="store_true", help="one JSON object")
+    lag.add_argument("--max-lag-s", type=float, default=60.0, help="tell of watermarks further behind now (60)")
+    lag.add_argument("--max-records", type=int, default=100_000, help="tell of more offsets that wait (100000)")
+    lag.add_argument("--sources", type=int, default=5, help="sources shown per task and status, slowest first (5)")
+    lag.set_defaults(run=_lag)
 
 
 def _plant_arguments(plant: argparse.ArgumentParser) -> None:
@@ -164,6 +194,7 @@ def _said(why: Exception, settings: Settings) -> str | None:
 
     from streams.kafka.avro.contracts import ContractError
     from streams.kafka.avro.registry import RegistryError
+    from streams.kafka.state import StateFault
     from streams.kafka.topics import TopicFault
     from streams.kafka.versions import VersionFault
 
@@ -171,5 +202,5 @@ def _said(why: Exception, settings: Settings) -> str | None:
         error = why.args[0].str() if isinstance(why, KafkaException) else repr(why)
         servers = settings.bootstrap_servers
         return f"{error}. Is Kafka up at {servers}? PLANTWEAVE_BOOTSTRAP_SERVERS says where it is."
-    known = (ContractError, RegistryError, TopicFault, VersionFault, OSError)
+    known = (ContractError, RegistryError, StateFault, TopicFault, VersionFault, OSError)
     return str(why) or repr(why) if isinstance(why, known) else None

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from streams import limits
+
 PREFIX: Final = "PLANTWEAVE_"
 # Read elsewhere: the file's own path, and the folder of the embedded broker's downloads.
 NOT_FIELDS: Final = frozenset({"PLANTWEAVE_CONFIG", "PLANTWEAVE_CACHE"})
@@ -125,8 +127,15 @@ class Settings:
     snapshot_min_bytes: int = _int(MIB, 1024, 1024 * MIB)
     allowed_disorder_ms: int = _int(2_000, 0, 3_600_000)
     idle_after_ms: int = _int(10_000, 100, 86_400_000)
+    allowed_disorder_by_source: str = _checked("", limits.check)
+    idle_after_by_source: str = _checked("", limits.check)
+    clock_skew_s: int = _int(60, 2, 86_400)
+    clock_skew_readings: int = _int(20, 2, 200)
+    clock_skew_span_s: int = _int(10, 1, 86_400)
     correction_horizon_s: int = _int(300, 0, 7 * 86_400)
     kpi_correction_horizon_s: int = _int(86_400, 0, 35 * 86_400)
+    failover_after_ms: int = _int(10_000, 100, 86_400_000)
+    failback_after_ms: int = _int(30_000, 0, 86_400_000)
     rules_dir: str = _path(Path.is_dir, "a folder")
     kpi_policy_file: str = _path(Path.is_file, "a KPI policy (TOML)")
     http_host: str = _text("127.0.0.1", r"[A-Za-z0-9.:_-]+", "an address or host name to listen on")

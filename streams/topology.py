@@ -80,8 +80,8 @@ VALIDATE: Final = Stage(
     "validate",
     reads=(RAW_READING, RAW_BATCH),
     context=(SIGNAL,),
-    writes=(READING, REJECTED, UNKNOWN),
-    text="resolve, scale, normalise quality, reject what cannot be interpreted",
+    writes=(READING, REJECTED, UNKNOWN, ALERT),
+    text="time, resolve, scale, normalise quality, reject what cannot be interpreted, alert on clocks",
 )
 WINDOW_STAGE: Final = Stage(
     "window",

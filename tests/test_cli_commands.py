@@ -12,7 +12,7 @@ import pytest
 
 from streams import cli, topology
 
-COMMANDS = ("worker", "topics", "state", "signals", "demo", "plant")
+COMMANDS = ("worker", "topics", "state", "signals", "lag", "demo", "plant")
 SERVICES = tuple(stage.name for stage in topology.STAGES)
 
 
@@ -48,6 +48,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (("topics", "--help"), ("create", "check", "list")),
         (("state", "reset", "--help"), (*SERVICES, "--yes")),
         (("signals", "--help"), ("discover",)),
+        (("lag", "--help"), (*SERVICES, "--json", "--max-lag-s")),
         (("plant", "--help"), ("plant",)),
         (("demo", "--help"), ("--for",)),
     ],

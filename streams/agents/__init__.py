@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from streams import topology
+from streams.core.redundancy.selection import Redundancy
 from streams.core.stage import StageCore
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
@@ -24,4 +25,9 @@ def service_of(stage: topology.Stage, core: StageCore, settings: Settings) -> Se
     return Service(stage.name, stage.reads, stage.writes, core, AvroSerde(settings, stage), stage.context)
 
 
-__all__ = ["service_factory", "service_of"]
+def redundancy(settings: Settings) -> Redundancy:
+    """Which gateway counts, as the settings say; every service that computes has its own."""
+    return Redundancy(settings.failover_after_ms * 1000, settings.failback_after_ms * 1000)
+
+
+__all__ = ["redundancy", "service_factory", "service_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from streams import topology
-from streams.agents import service_of
+from streams.agents import redundancy, service_of
 from streams.core.alert import rule
 from streams.core.alert.stage import Alert
 from streams.kafka.service import Service
@@ -33,5 +33,6 @@ def rules(settings: Settings) -> list[rule.Rule]:
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    core = Alert(rules(settings), disorder_us=settings.allowed_disorder_ms * 1000)
+    disorder_us = settings.allowed_disorder_ms * 1000
+    core = Alert(rules(settings), disorder_us=disorder_us, redundancy=redundancy(settings))
     return service_of(topology.ALERT_STAGE, core, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from streams import topology
-from streams.agents import service_of
+from streams.agents import redundancy, service_of
 from streams.core.kpi import policy as kpi_policy
 from streams.core.kpi.progress import KpiConfig
 from streams.core.kpi.stage import Kpi
@@ -36,4 +36,4 @@ def policy(settings: Settings) -> kpi_policy.KpiPolicy:
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    return service_of(topology.KPI_STAGE, Kpi(policy(settings), config(settings)), settings)
+    return service_of(topology.KPI_STAGE, Kpi(policy(settings), config(settings), redundancy(settings)), settings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from streams import topology
-from streams.agents import service_of
+from streams import limits, topology
+from streams.agents import redundancy, service_of
+from streams.core.redundancy.selected import Selected
 from streams.core.times import SECOND_US
 from streams.core.window.stage import Window, WindowConfig
 from streams.kafka.service import Service
@@ -16,9 +17,12 @@ def config(settings: Settings) -> WindowConfig:
         allowed_disorder_us=settings.allowed_disorder_ms * 1000,
         idle_after_us=settings.idle_after_ms * 1000,
         correction_horizon_us=settings.correction_horizon_s * SECOND_US,
+        disorder_of={name: ms * 1000 for name, ms in limits.parse(settings.allowed_disorder_by_source).items()},
+        idle_of={name: ms * 1000 for name, ms in limits.parse(settings.idle_after_by_source).items()},
     )
 
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    return service_of(topology.WINDOW_STAGE, Window(config(settings)), settings)
+    core = Selected(Window(config(settings)), redundancy(settings))
+    return service_of(topology.WINDOW_STAGE, core, settings)

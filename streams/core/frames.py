@@ -29,6 +29,7 @@ HISTORICAL: Final = 2
 BIRTH: Final = 4
 OUT_OF_RANGE: Final = 8
 ESTIMATED_TIME: Final = 16
+AMBIGUOUS_TIME: Final = 32  # local time that was twice, or never
 
 # One validated reading per row: what `window`, `alert` and `kpi` receive (ot.reading.v1, unpacked, in offset order).
 READING: Final = pl.Schema(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import fastavro
@@ -21,13 +21,13 @@ _AT_ONCE: Final = 500
 
 
 class Feed:
-    """A consumer without a group over the topics that the view shows; close it."""
+    """A consumer without a group over topics (by default those that the view shows); close it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topics: Sequence[topology.Topic] = TOPICS) -> None:
         self._prefix = settings.topic_prefix
         # Without logical types, times stay the integers that they are.
         self._schemas = {
-            topic.name: fastavro.parse_schema(stripped(contracts.load(topic.name).schema)) for topic in TOPICS
+            topic.name: fastavro.parse_schema(stripped(contracts.load(topic.name).schema)) for topic in topics
         }
         self._consumer = Consumer(
             {
@@ -41,7 +41,7 @@ class Feed:
         self._consumer.assign(
             [
                 TopicPartition(self._prefix + topic.name, partition, OFFSET_BEGINNING)
-                for topic in TOPICS
+                for topic in topics
                 for partition in range(settings.partitions)
             ]
         )

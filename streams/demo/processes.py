@@ -85,6 +85,11 @@ class Fleet:
         )
 
     @property
+    def ports(self) -> dict[str, int]:
+        """Ports of the health pages, by process."""
+        return {process.name: process.port for process in self._processes if process.port is not None}
+
+    @property
     def dead(self) -> Process | None:
         """A process that has ended although nobody asked it to, if there is one."""
         return next((process for process in self._processes if process.child.poll() is not None), None)

@@ -8,6 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
+from streams.core.window.standing import SLOWEST, STATUSES
+
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
 RESTORE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 TRANSACTION_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -55,6 +57,10 @@ class Metrics:
         self._watermark = gauge("watermark_lag_seconds", "Now minus the task's watermark", "partition")
         self._lag = gauge("consumer_lag_records", "Last stable offset minus position", "topic", "partition")
         self._windows = gauge("open_windows", "Windows that have begun and are not closed", "partition")
+        self._sources = gauge("sources", "Sources, by what they do to the watermark", "partition", "status")
+        self._slowest = gauge(
+            "slowest_source_lag_seconds", "Now minus the event time of the slowest living sources", "partition", "rank"
+        )
         self._context = gauge("context_version", "Changes of context applied")
         self._rows = gauge("state_rows", "Rows in a task's tables", "partition", "table")
 
@@ -118,12 +124,24 @@ class Metrics:
         """Present numbers of a task, as the core told them."""
         if (count := gauges.get("open_windows")) is not None:
             self._windows.labels(str(partition)).set(count)
+        for status in STATUSES:
+            if (count := gauges.get(f"sources_{status}")) is not None:
+                self._sources.labels(str(partition), status).set(count)
+        for rank in range(1, SLOWEST + 1):
+            if (event_time_us := gauges.get(f"slowest_source_{rank}")) is not None:
+                self._slowest.labels(str(partition), str(rank)).set(time.time() - event_time_us / 1e6)
+            elif "sources_holding" in gauges:  # told, and there are fewer living ones by now
+                _remove(self._slowest, str(partition), str(rank))
 
     def forget(self, partition: int, topics: tuple[str, ...], tables: tuple[str, ...]) -> None:
         """A task went to another worker: its gauges go with it."""
         label = str(partition)
         for gauge in (self._watermark, self._windows, self._restoring):
             _remove(gauge, label)
+        for status in STATUSES:
+            _remove(self._sources, label, status)
+        for rank in range(1, SLOWEST + 1):
+            _remove(self._slowest, label, str(rank))
         for table in tables:
             _remove(self._rows, label, table)
         for topic in topics:

@@ -186,13 +186,14 @@ class Reader:
         at = 4 + length
         for entry in header["entries"]:
             frames: dict[str, pl.DataFrame] = {}
+            table = self._tables.get(entry["table"])
             for part in ("upsert", "delete"):
                 if part in entry:
-                    frames[part] = pl.read_ipc_stream(io.BytesIO(whole[at : at + entry[part]]))
+                    if table is not None:
+                        frames[part] = pl.read_ipc_stream(io.BytesIO(whole[at : at + entry[part]]))
                     at += entry[part]
-            table = self._tables.get(entry["table"])
             if table is None:
-                continue  # a table that this version no longer keeps
+                continue  # a table that this version no longer keeps, or that the reader did not ask for
             floor = entry["floor"]
             change = Change(frames.get("upsert"), frames.get("delete"), (floor[0], floor[1]) if floor else None)
             restored.tables[table.name] = apply(table, restored.tables[table.name], change)

@@ -135,7 +135,7 @@ def frame(readings: Sequence[R], first_offset: int = 0) -> pl.DataFrame:
 class Task:
     """A task of the alert stage: its state is what its changes make of nothing, also after `restart`."""
 
-    def __init__(self, rules: Sequence[Rule], context: Context, **settings: int) -> None:
+    def __init__(self, rules: Sequence[Rule], context: Context, **settings: Any) -> None:
         self.rules = list(rules)
         self.context = context
         self.settings = settings
@@ -150,12 +150,12 @@ class Task:
         now_us = max(r.event_time for r in readings) if now is None else T0 + round(now * S)
         chunk = frame(readings, self.offset)
         self.offset += len(readings)
-        return self._take(self.alert.step("ot.reading.v1", chunk, self.state, self.context, Moment(now_us)))
+        return self.take(self.alert.step("ot.reading.v1", chunk, self.state, self.context, Moment(now_us)))
 
     def tick(self, now: float, caught_up_since: float | None) -> list[dict[str, Any]]:
         """Let time pass to `now`; returns its transitions."""
         since = None if caught_up_since is None else T0 + round(caught_up_since * S)
-        return self._take(self.alert.timer(self.state, self.context, Moment(T0 + round(now * S), since)))
+        return self.take(self.alert.timer(self.state, self.context, Moment(T0 + round(now * S), since)))
 
     def restart(self, rules: Sequence[Rule] | None = None) -> None:
         """Another instance, which knows nothing but the state as it was written down and read again."""
@@ -165,7 +165,8 @@ class Task:
             table.write_ipc_stream(written)
             self.state[name] = pl.read_ipc_stream(io.BytesIO(written.getvalue()))
 
-    def _take(self, result: Result) -> list[dict[str, Any]]:
+    def take(self, result: Result) -> list[dict[str, Any]]:
+        """Apply what a step or a tick left; returns its transitions."""
         tables = {table.name: table for table in self.alert.tables}
         for name, change in result.changes.items():
             self.state[name] = apply(tables[name], self.state[name], change)

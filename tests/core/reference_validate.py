@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.core import reference_clock as clock
+
 Row = dict[str, Any]
 Key = tuple[str, str]
 
@@ -19,6 +21,7 @@ ARRAYS = ("address", "source_time", "value_double", "value_long", "value_bool", 
 VALUES = ("value_double", "value_long", "value_bool", "value_string", "value_bytes")
 COUNTERS = ("good_counter", "reject_counter", "total_counter")
 LABELS = ("state", "alarm", "batch_id", "phase")
+AS_SHIPPED = clock.Limits()
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -34,6 +37,8 @@ class Expected:
     rejects: list[tuple[Any, ...]] = field(default_factory=list)
     unknown: dict[Key, Row] = field(default_factory=dict)
     overflow: int = 0
+    copies: int = 0
+    clocks: list[Row] = field(default_factory=list)
 
 
 def quality_of(raw: int | None, scheme: str | None) -> int:
@@ -126,7 +131,8 @@ def reading_of(raw: Row, signal: Row, event_time: int, ingest_time: int) -> Row:
     """The validated reading; RejectedError where there is none."""
     quality = quality_of(raw["quality_raw"], raw["quality_scheme"])
     flags = 1 if raw["quality_scheme"] == "opcda" and raw["quality_raw"] and raw["quality_raw"] & 0xFC == 0xD8 else 0
-    flags += 2 * bool(raw["historical"]) + 4 * bool(raw["birth"]) + 16 * (raw["source_time"] is None)
+    flags += 2 * bool(raw["historical"]) + 4 * bool(raw["birth"])
+    flags += 16 * (raw["source_time"] is None or raw["_by"] != 0) + 32 * raw["_ambiguous"]
     double, integer, label = None, None, None
     if all(raw[name] is None for name in VALUES):
         if quality != 2:
@@ -208,12 +214,42 @@ def time_of(raw: Row, broker: int | None, latest_us: int, oldest_us: int) -> int
     """The event time; RejectedError where the reading has no address, or no time that can be."""
     if raw["address"] is None:
         raise RejectedError("no_address")
-    times = [time for time in (raw["source_time"], raw["gateway_time"], broker) if time is not None]
+    own = raw["source_time"]
+    if own is not None and raw["_by"]:
+        own -= raw["_by"]
+    times = [time for time in (own, raw["gateway_time"], broker) if time is not None]
     if not times:
         raise RejectedError("no_time")
     if not oldest_us <= times[0] <= latest_us:
         raise RejectedError("impossible_time")
     return int(times[0])
+
+
+def at_their_times(raws: list[Row], entries: list[tuple[Key, int, int, Row]], limits: clock.Limits) -> None:
+    """Bring local times to UTC, by the zone of the version that holds at the stamp as it is."""
+    for raw in raws:
+        raw.update(_by=0, _ambiguous=False)
+        seen, _ = clock.seen_at(raw, limits)
+        time = raw["source_time"] if raw["source_time"] is not None else seen or 0
+        key = (raw["source_id"], raw["address"])
+        zones = [row["time_zone"] for name, begin, end, row in entries if name == key and begin <= time < end]
+        if zones and raw["source_time"] is not None:
+            raw["source_time"], raw["_ambiguous"] = clock.utc_of(time, zones[0], seen, bool(raw["historical"]))
+
+
+def is_copy(batch: Row, sent: dict[Key, set[int]], newest: dict[Key, int], latest_us: int) -> bool:
+    """Whether this number of this boot came before, with no reading newer than all that the boot sent; notes it."""
+    boot, sequence = (batch["source_id"], batch["boot_id"]), batch["sequence"]
+    if batch["boot_id"] is None or sequence is None or sequence < 0:
+        return False
+    times = [time for time in batch["source_time"] or [] if time is not None]
+    time = max(times) if times and max(times) <= latest_us else None
+    used = sequence in sent.setdefault(boot, set())
+    sent[boot].add(sequence)
+    before = newest.get(boot)
+    if time is not None:
+        newest[boot] = time if before is None else max(before, time)
+    return used and not (time is not None and before is not None and time > before)
 
 
 def validate(
@@ -223,10 +259,14 @@ def validate(
     max_future_us: int = 86_400_000_000,
     oldest_us: int = 946_684_800_000_000,
     inventory_limit: int = 100_000,
+    limits: clock.Limits = AS_SHIPPED,
 ) -> Expected:
     """What comes of these records (topic, fields and coordinates), in this order."""
     expected = Expected()
     entries = entries_of(dictionary)
+    clocks: dict[str, clock.Source] = {}
+    sent: dict[Key, set[int]] = {}
+    newest: dict[Key, int] = {}
     for topic, record in records:
         place = (topic, record["_partition"], record["_offset"])
         try:
@@ -236,6 +276,13 @@ def validate(
             continue
         broker = record["_time"] if record["_time"] >= 0 else None
         ingest_time = now_us if broker is None else broker
+        if topic == "ot.raw.batch.v1" and is_copy(record, sent, newest, ingest_time + 86_400_000_000):
+            expected.copies += 1
+            continue
+        at_their_times(raws, entries, limits)
+        named = [raw for raw in raws if raw["address"] is not None]
+        if named and any(key[0] == record["source_id"] for key, _, _, _ in entries):
+            expected.clocks += clock.correct(named, clocks, limits)
         for raw in raws:
             try:
                 time = time_of(raw, broker, ingest_time + max_future_us, oldest_us)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,8 @@ def chunk(*sent: tuple[str, float], logged_s: float = 0) -> pl.DataFrame:
 class Task:
     """The part of a task's state that watermarks need."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience = PATIENCE) -> None:
+        self.patience = patience
         self.table = SOURCE.empty()
         self.watermark_us = NEVER_US
 
@@ -33,8 +36,8 @@ class Task:
         """One chunk."""
         code, before = codes(rows["source_id"]), Sources.of(self.table)
         time, logged = rows["event_time"].to_numpy(), rows["_time"].to_numpy()
-        after = before.after(code, time, logged, T0 + round(now_s * SECOND))
-        made = progress(before, after, code, time, logged, self.watermark_us, PATIENCE)
+        after = before.after(code, time, logged, T0 + round(now_s * SECOND), self.watermark_us, self.patience)
+        made = progress(before, after, code, time, logged, self.watermark_us, self.patience)
         self.table = apply(SOURCE, self.table, Change(upsert=after.rows(rows["source_id"], code)))
         self.watermark_us = made.watermark_us
         return made
@@ -47,7 +50,7 @@ class Task:
     def idle_s(self, now_s: float, caught_up_s: float = 0) -> float:
         """What the timer finds, in s after the begin."""
         moment = Moment(T0 + round(now_s * SECOND), T0 + round(caught_up_s * SECOND))
-        return (idle(Sources.of(self.table), self.watermark_us, moment, PATIENCE) - T0) / SECOND
+        return (idle(Sources.of(self.table), self.watermark_us, moment, self.patience) - T0) / SECOND
 
 
 def test_a_source_is_known_by_its_highest_times() -> None:
@@ -56,8 +59,9 @@ def test_a_source_is_known_by_its_highest_times() -> None:
     task.take(chunk(("a", 5), ("a", 3), ("b", 4), logged_s=1), now_s=2)
     task.take(chunk(("a", 4), logged_s=7), now_s=8)
     rows = {row["source_id"]: row for row in task.table.to_dicts()}
-    told = {name: [(rows[name][column] - T0) // SECOND for column in SOURCE.schema.names()[1:]] for name in "ab"}
+    told = {name: [(rows[name][column] - T0) // SECOND for column in SOURCE.schema.names()[1:4]] for name in "ab"}
     assert told == {"a": [5, 8, 7], "b": [4, 2, 1]}
+    assert {row["backlog_since"] for row in rows.values()} == {NEVER_US}
 
 
 def test_the_slowest_living_source_holds_the_watermark() -> None:
@@ -133,6 +137,111 @@ def test_the_timer_does_nothing_before_the_task_has_caught_up() -> None:
     assert idle(Sources.of(task.table), NEVER_US, Moment(T0, T0), PATIENCE) == NEVER_US
     task.take(chunk(("a", 50)))
     assert idle(Sources.of(task.table), task.watermark_us, Moment(T0 + 10**12, None), PATIENCE) == task.watermark_us
+
+
+def test_each_source_has_its_own_disorder() -> None:
+    """At the same event times the source with 30 s of disorder is behind the other, and the task with it."""
+    task = Task(replace(PATIENCE, disorder_of={"radio": 30 * SECOND, "never seen": 900 * SECOND}))
+    task.take(chunk(("radio", 100), ("a", 100)))
+    assert task.watermark_s == 70
+    task.take(chunk(("a", 140), ("radio", 131)))
+    assert task.watermark_s == 101
+    assert task.idle_s(30) == 131 + 30 - 30, "where all are silent, each goes on from its own mark"
+
+
+def test_what_a_source_may_be_late_decides_what_is_beyond() -> None:
+    """A reading 80 s behind the highest is beyond a horizon of 60 s, and not where its source may be 30 s late."""
+    sent = (("radio", 100), ("radio", 20))
+    late = Task().take(chunk(*sent))
+    assert late.beyond is not None
+    assert late.beyond.tolist() == [False, True]
+    assert Task(replace(PATIENCE, disorder_of={"radio": 30 * SECOND})).take(chunk(*sent)).beyond is None
+
+
+def test_each_source_is_released_after_its_own_limit() -> None:
+    """In the log and by the timer: `slow` may be silent for 60 s, the others for 10 s."""
+    patience = replace(PATIENCE, idle_of={"slow": 60 * SECOND})
+    task = Task(patience)
+    task.take(chunk(("slow", 5), ("b", 20), ("a", 20)), now_s=0)
+    task.take(chunk(("a", 40), logged_s=11), now_s=11)
+    assert task.watermark_s == 3, "b is released, slow holds"
+    task.take(chunk(("a", 80), logged_s=61), now_s=61)
+    assert task.watermark_s == 78
+    timer = Task(patience)
+    timer.take(chunk(("slow", 5), ("a", 20)), now_s=0)
+    timer.take(chunk(("a", 40), logged_s=9), now_s=9)
+    assert timer.idle_s(59) == 3
+    assert timer.idle_s(61) == 5 - 2 + 52, "all are silent: time goes on from the slowest that was alive last"
+
+
+def returned() -> Task:
+    """Two sources; `b` is silent for an hour and then delivers what it kept."""
+    task = Task()
+    task.take(chunk(("a", 0), ("b", 0)))
+    task.take(chunk(("a", 3600), logged_s=3600), now_s=3600)
+    assert task.watermark_s == 3598
+    task.take(chunk(("b", 1), logged_s=3601), now_s=3601)
+    return task
+
+
+def test_a_source_that_delivers_a_backlog_holds_nobody_back() -> None:
+    """Neither in the log nor by the timer, for as long as it is behind by more than its limit."""
+    task = returned()
+    task.take(chunk(("b", 1800), ("a", 3602), logged_s=3602), now_s=3602)
+    assert task.watermark_s == 3600
+    task.take(chunk(("b", 1900), logged_s=3605), now_s=3605)
+    assert task.idle_s(3606) == 3600
+    task.take(chunk(("b", 2000), logged_s=3640), now_s=3640)
+    assert task.idle_s(3642) == 3602 + 40 - 2, "a is silent: time goes on from it, whatever b still delivers"
+
+
+def test_a_source_that_has_caught_up_holds_again() -> None:
+    """Within its limit of the watermark it counts, and waits for nobody else to tell so."""
+    task = returned()
+    task.take(chunk(("b", 3591), logged_s=3602), now_s=3602)
+    task.take(chunk(("a", 3700), logged_s=3603), now_s=3603)
+    assert task.watermark_s == 3598, "b stands at 3589, 9 s behind: it holds"
+    task.take(chunk(("b", 3650), logged_s=3604), now_s=3604)
+    assert task.watermark_s == 3648
+
+
+def test_a_source_that_returns_with_the_present_is_no_backlog() -> None:
+    """Silent for an hour and then as far as the others: it holds at once."""
+    task = Task()
+    task.take(chunk(("a", 0), ("b", 0)))
+    task.take(chunk(("a", 3600), logged_s=3600))
+    task.take(chunk(("b", 3599), logged_s=3601))
+    task.take(chunk(("a", 3700), logged_s=3602))
+    assert task.watermark_s == 3598
+    assert task.table["backlog_since"].max() == NEVER_US
+
+
+def test_where_only_backlogs_are_alive_the_watermark_stays() -> None:
+    """It neither goes back nor follows them before they have reached it."""
+    task = returned()
+    task.take(chunk(("b", 1800), logged_s=3700), now_s=3700)
+    assert task.watermark_s == 3598
+    task.take(chunk(("b", 3650), logged_s=3701), now_s=3701)
+    assert task.watermark_s == 3648
+
+
+def test_a_backlog_does_not_decide_what_is_beyond() -> None:
+    """In one chunk with it: a reading 1000 s behind what its own source said before is beyond a horizon of 60 s."""
+    made = returned().take(chunk(("b", 2), ("a", 5000), ("a", 4000), logged_s=3602))
+    assert made.beyond is not None
+    assert made.beyond.tolist() == [True, False, True]
+    assert ((made.at - T0) / SECOND).tolist() == [3598, 4998, 4998]
+
+
+def test_a_backlog_is_known_after_a_restart() -> None:
+    """The state table holds since when it is delivered: the next chunk, in another process, does not hold."""
+    task = returned()
+    since = dict(zip(task.table["source_id"].to_list(), task.table["backlog_since"].to_list(), strict=True))
+    assert since == {"a": NEVER_US, "b": T0 + 3601 * SECOND}
+    again = Task()
+    again.table, again.watermark_us = SOURCE.empty().vstack(task.table), task.watermark_us
+    again.take(chunk(("b", 2), ("a", 3700), logged_s=3602))
+    assert again.watermark_s == 3698
 
 
 def by_hand(sent: list[tuple[str, int]]) -> tuple[list[float], list[bool]]:

@@ -205,5 +205,6 @@ def test_a_window_that_a_correction_empties_is_retracted() -> None:
     assert [(row["window_start"] - T0) // SECOND for row in taken_back] == [40]
     assert taken_back[0]["duration_unknown_s"] == 10.0
     assert (taken_back[0]["states"], taken_back[0]["coverage"], taken_back[0]["revision"]) == ([], 0.0, 2)
+    assert (taken_back[0]["share_good"], taken_back[0]["count_forced"], taken_back[0]["increment"]) == (0.0, 0, None)
     run.step([at(45, None, "valve", label="open")])
     assert run.latest()["valve", 10, T0 + 40 * SECOND]["revision"] == 3

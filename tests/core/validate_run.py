@@ -27,6 +27,7 @@ BATCH_SCHEMA = pl.Schema(
         for name, dtype in READING_SCHEMA.items()
         if name != "value_bytes"
     }
+    | {"boot_id": pl.String()}
 )
 SCHEMAS = {RAW_READING: READING_SCHEMA, RAW_BATCH: BATCH_SCHEMA}
 

@@ -49,7 +49,7 @@ def evaluate(folder: Path, replay: Replay, say: Callable[[str], None]) -> dict[s
     sessions, unread_sessions = read_sessions(folder / "daily_cleaned.csv")
     stops, unread_stops = read_stops(folder / "downtime_cleaned.csv")
     say(f"{len(sessions)} monitored sessions, {len(stops)} stops")
-    records = replay(scenario(sessions, stops))
+    records = replay(scenario(sessions, stops)).records
     read = [compare(session, stops, _record(records, session)) for session in sessions]
     days = read + [_unread(text) for text in unread_sessions]
     for day in days:

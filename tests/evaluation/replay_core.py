@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -14,61 +15,78 @@ from streams.core.context import Context
 from streams.core.frames import COORDINATES
 from streams.core.kpi.policy import parse
 from streams.core.kpi.stage import Kpi, KpiConfig
-from streams.core.stage import Moment, StageCore, apply
+from streams.core.stage import Moment, Result, StageCore, apply
 from streams.core.validate.stage import Validate
+from streams.core.window.stage import Window, WindowConfig
 from streams.kafka.avro import codec, contracts
-from tests.evaluation.scenario import SECOND_US, Row, Scenario, latest
+from tests.evaluation.scenario import SECOND_US, WINDOW_HORIZON_S, Outcome, Row, Scenario, latest
 
 NOW_US: Final = 1_790_000_000_000_000
 CHUNK: Final = 500
 POLICY: Final = Path(streams.__file__).parent / "rules" / "kpi" / "iso22400.toml"
-RAW, READING, KPI = topology.RAW_READING.name, topology.READING.name, topology.KPI.name
+RAW, READING = topology.RAW_READING.name, topology.READING.name
+OUTPUT: Final = {"kpi": topology.KPI.name, "window": topology.WINDOW.name}
 
 
 class Task:
-    """One stage, its tables, and the clock of the replay."""
+    """One stage, its tables, what it has written and counted."""
 
     def __init__(self, stage: StageCore, context: Context) -> None:
         self._stage, self._context = stage, context
         self._tables = {table.name: table.empty() for table in stage.tables}
+        self._offset = 0
+        self.written: dict[str, list[Row]] = {}
+        self.counts: Counter[str] = Counter()
 
     def step(self, topic: str, frame: pl.DataFrame, now_us: int) -> dict[str, pl.DataFrame]:
         """Output frames by topic."""
-        located = frame.with_columns(_coordinates(now_us)) if frame.height else frame
-        result = self._stage.step(topic, located, self._tables, self._context, Moment(now_us))
-        self._apply(result.changes)
-        return dict(result.out)
+        located = frame.with_columns(_coordinates(self._offset, now_us))
+        self._offset += frame.height
+        return self._take(self._stage.step(topic, located, self._tables, self._context, Moment(now_us)))
 
     def timer(self, now_us: int) -> dict[str, pl.DataFrame]:
         """Output frames by topic."""
-        result = self._stage.timer(self._tables, self._context, Moment(now_us, NOW_US))
-        self._apply(result.changes)
+        return self._take(self._stage.timer(self._tables, self._context, Moment(now_us, NOW_US)))
+
+    def _take(self, result: Result) -> dict[str, pl.DataFrame]:
+        for table in self._stage.tables:
+            if table.name in result.changes:
+                self._tables[table.name] = apply(table, self._tables[table.name], result.changes[table.name])
+        self.counts.update({f"{kind}/{label}": number for (kind, label), number in result.counts.items()})
+        for topic, rows in result.out.items():
+            if topic != READING:
+                self.written.setdefault(topic, []).extend(rows.to_dicts())
         return dict(result.out)
 
-    def _apply(self, changes: Any) -> None:
-        for table in self._stage.tables:
-            if table.name in changes:
-                self._tables[table.name] = apply(table, self._tables[table.name], changes[table.name])
 
-
-def replay(scenario: Scenario) -> dict[str, Row]:
-    """The last revision of each KPI record."""
+def replay(scenario: Scenario, chunk: int = CHUNK) -> Outcome:
+    """The last revision of each record, and what became of the readings; `chunk` of them are processed at once."""
     context = Context(
         {topic.name: frame(topic.name, scenario.context.get(topic.name, ())) for topic in topology.CONTEXT}
     )
-    validate = Task(Validate(), context)
-    kpi = Task(Kpi(parse(POLICY.read_text("utf-8")), KpiConfig()), context)
-    written: list[Row] = []
-    now_us = NOW_US
-    for begin in range(0, len(scenario.readings), CHUNK):
+    validate, last = Task(Validate(), context), Task(_stage(scenario.stage), context)
+    accepted, now_us = 0, NOW_US
+    for begin in range(0, len(scenario.readings), chunk):
         now_us += 2 * SECOND_US
-        valid = validate.step(RAW, frame(RAW, scenario.readings[begin : begin + CHUNK]), now_us).get(READING)
-        out = {} if valid is None else kpi.step(READING, valid, now_us)
-        written += out[KPI].to_dicts() if KPI in out else []
-    for wait_s in (3600, 7200):
-        out = kpi.timer(now_us + wait_s * SECOND_US)
-        written += out[KPI].to_dicts() if KPI in out else []
-    return latest(written)
+        valid = validate.step(RAW, frame(RAW, scenario.readings[begin : begin + chunk]), now_us).get(READING)
+        if valid is not None:
+            accepted += valid.height
+            last.step(READING, valid, now_us)
+    for wait_s in (3600, 7200) if scenario.stage == "kpi" else ():
+        last.timer(now_us + wait_s * SECOND_US)
+    return Outcome(
+        records=latest(last.written.get(OUTPUT[scenario.stage], []), scenario.stage),
+        accepted=accepted,
+        rejected=Counter(row["reason"] for row in validate.written.get(topology.REJECTED.name, [])),
+        late=last.written.get(topology.LATE.name, []),
+        counts=validate.counts + last.counts,
+    )
+
+
+def _stage(name: str) -> StageCore:
+    if name == "window":
+        return Window(WindowConfig(correction_horizon_us=WINDOW_HORIZON_S * SECOND_US))
+    return Kpi(parse(POLICY.read_text("utf-8")), KpiConfig())
 
 
 def frame(topic: str, rows: Iterable[Row]) -> pl.DataFrame:
@@ -82,6 +100,6 @@ def _listed(value: Any) -> Any:
     return [{"key": key, "value": item} for key, item in value.items()] if isinstance(value, dict) else value
 
 
-def _coordinates(now_us: int) -> list[pl.Expr]:
-    located = {"_partition": pl.lit(0), "_offset": pl.int_range(pl.len()), "_time": pl.lit(now_us)}
+def _coordinates(offset: int, now_us: int) -> list[pl.Expr]:
+    located = {"_partition": pl.lit(0), "_offset": pl.int_range(pl.len()) + offset, "_time": pl.lit(now_us)}
     return [located[name].cast(dtype).alias(name) for name, dtype in COORDINATES.items()]

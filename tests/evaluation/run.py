@@ -2,7 +2,8 @@
 
     python tests/evaluation/run.py --data DIR [--out build/evaluation.json] [--replay broker|core]
 
-Sets that are not in the folder, or that nothing here evaluates, are left out. Ends with 1 where it could not be done.
+Sets that are not in the folder are left out, which is said; what nothing here evaluates is left alone. Ends with 1
+where it could not be done.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-from tests.evaluation import bottling_line, replay_broker, replay_core  # noqa: E402 - the path is set above
+from tests.evaluation import bottling_line, nab, okuma, replay_broker, replay_core  # noqa: E402 - the path is set above
 from tests.evaluation.scenario import Replay, ReplayFailure  # noqa: E402
+from tests.evaluation.windows import WRONG  # noqa: E402
 
-# By the name of the set's folder.
-EVALUATORS: Final[dict[str, Callable[[Path, Replay, Callable[[str], None]], dict[str, Any]]]] = {
-    bottling_line.NAME: bottling_line.evaluate,
+Evaluate = Callable[[Path, Replay, Callable[[str], None]], dict[str, Any]]
+# By name in the result: where the set lies in the folder of recordings, and what evaluates it.
+EVALUATORS: Final[dict[str, tuple[Path, Evaluate]]] = {
+    bottling_line.NAME: (Path(bottling_line.NAME), bottling_line.evaluate),
+    **{f"{nab.NAME}_{series}": (nab.place(series), nab.evaluate_series(series)) for series in nab.SERIES},
+    okuma.NAME: (Path(okuma.NAME), okuma.evaluate),
 }
-# What must be 0 on any data of the set's kind.
-ZERO: Final = ((bottling_line.NAME, "days_self_consistent_but_not_ours"),)
+# What must be 0 on any data of the set's kind: what the recording says of itself, we must say too.
+ZERO: Final = ("days_self_consistent_but_not_ours", "gap_windows_claiming_coverage", *WRONG)
 REPLAYS: Final[dict[str, Replay]] = {"broker": replay_broker.replay, "core": replay_core.replay}
 
 
@@ -44,19 +49,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.data.is_dir():
         print(f"{given.data}: no such folder; give the folder of the recorded data with --data", file=sys.stderr)
         return 1
-    found = [name for name in EVALUATORS if (given.data / name).is_dir()]
+    found = [name for name, (place, _) in EVALUATORS.items() if (given.data / place).exists()]
     if not found:
-        known = ", ".join(EVALUATORS)
+        known = ", ".join(str(place) for place, _ in EVALUATORS.values())
         print(
             f"{given.data}: holds none of the sets that are evaluated here ({known}); check the path", file=sys.stderr
         )
         return 1
+    for name, (place, _) in EVALUATORS.items():
+        if name not in found:
+            _say(f"{name}: left out, {given.data / place} is missing")
     results: dict[str, dict[str, Any]] = {}
     for name in found:
         began = time.monotonic()
         _say(f"{name}: replay through the {given.replay}")
         try:
-            results[name] = EVALUATORS[name](given.data / name, REPLAYS[given.replay], _say)
+            place, evaluate = EVALUATORS[name]
+            results[name] = evaluate(given.data / place, REPLAYS[given.replay], _say)
         except ReplayFailure as why:
             print(f"{name}: {why}", file=sys.stderr)
             return 1
@@ -66,7 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     _say(f"written to {given.out}")
     broken = [
-        f"{name}: {metric} is {results[name][metric]}" for name, metric in ZERO if results.get(name, {}).get(metric)
+        f"{name}: {metric} is {metrics[metric]}"
+        for name, metrics in results.items()
+        for metric in ZERO
+        if metrics.get(metric)
     ]
     for line in broken:
         print(f"{line}, and must be 0: what the recording says of itself, we must say too", file=sys.stderr)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 Row = dict[str, Any]
 
@@ -14,22 +14,45 @@ SECOND_US: Final = 1_000_000
 LATE_SHARE: Final = 0.05
 LATE_US: Final = 120 * SECOND_US
 TWICE_SHARE: Final = 0.02
+# The same for recordings that are out of order by themselves: late by up to so many readings.
+LATE_ROWS: Final = 12
+# The field that names a record of a stage's output.
+IDS: Final = {"kpi": "kpi_id", "window": "window_id"}
+# How long a reading may be corrected in these replays: the default is set for memory, recordings jump by hours.
+WINDOW_HORIZON_S: Final = 86_400
 
 
 @dataclass(frozen=True)
 class Scenario:
     """`context`: rows by topic (`it.signal.v1`, ...); `readings`: rows of ot.raw.reading.v1 in the order of arrival.
 
-    `awaited`: ids of ops.kpi.v1 records that the replay is to make final.
+    `stage`: the service behind `validate` whose records are asked for; `awaited`: ids of records that the replay is to
+    bring (of `kpi`: to make final).
     """
 
     context: dict[str, list[Row]]
     readings: list[Row]
     awaited: frozenset[str]
+    stage: Literal["kpi", "window"] = "kpi"
 
 
-# Runs a scenario through the services; leaves the last revision of each KPI record by its id.
-Replay = Callable[[Scenario], dict[str, Row]]
+@dataclass(frozen=True)
+class Outcome:
+    """What a replay left: the last revision of each record by its id, and what became of the readings.
+
+    `accepted`: rows of ot.reading.v1; `rejected`: rows of ot.reading.rejected.v1 by reason; `late`: rows of
+    ot.window.late.v1; `counts`: what the services counted, by "kind/label".
+    """
+
+    records: dict[str, Row]
+    accepted: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    late: Sequence[Row] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+# Runs a scenario through the services.
+Replay = Callable[[Scenario], Outcome]
 
 
 class ReplayFailure(RuntimeError):
@@ -38,20 +61,29 @@ class ReplayFailure(RuntimeError):
 
 def as_received(readings: Sequence[Row], seed: int) -> Iterator[Row]:
     """`readings` (in order of source_time) in the order in which a poor network would bring them."""
+    return _disturbed(readings, [reading["source_time"] for reading in readings], LATE_US, seed)
+
+
+def as_recorded(readings: Sequence[Row], seed: int) -> Iterator[Row]:
+    """`readings` in their own order, as a poor network would bring them; their stamps decide nothing."""
+    return _disturbed(readings, range(len(readings)), LATE_ROWS, seed)
+
+
+def _disturbed(readings: Sequence[Row], instants: Sequence[int], latest: int, seed: int) -> Iterator[Row]:
     chance = random.Random(seed)
     arrivals = []
     for number, reading in enumerate(readings):
         for _ in range(1 + (chance.random() < TWICE_SHARE)):
-            delay = chance.randint(0, LATE_US) if chance.random() < LATE_SHARE else 0
-            arrivals.append((reading["source_time"] + delay, number, reading))
+            delay = chance.randint(0, latest) if chance.random() < LATE_SHARE else 0
+            arrivals.append((instants[number] + delay, number, reading))
     return (reading for _, _, reading in sorted(arrivals, key=lambda arrival: arrival[:2]))
 
 
-def latest(records: Sequence[Row]) -> dict[str, Row]:
+def latest(records: Sequence[Row], stage: str = "kpi") -> dict[str, Row]:
     """The highest revision of each record."""
     found: dict[str, Row] = {}
     for record in records:
-        known = found.get(record["kpi_id"])
-        if known is None or record["revision"] > known["revision"]:
-            found[record["kpi_id"]] = record
+        name = record[IDS[stage]]
+        if name not in found or record["revision"] > found[name]["revision"]:
+            found[name] = record
     return found

@@ -9,11 +9,14 @@ import pytest
 from streams.core.alert.rule import Rule, Timeline
 from tests.core.alert_scene import R, Task, context, signal, told
 from tests.rules.bottling import FOLDER, healthy, line, rules, series
+from tests.rules.silence_example import example
 
 RULES = {rule.id: rule for rule in rules()}
 
 
 def _example(rule: Rule, timeline: Timeline) -> list[tuple[str, float | None]]:
+    if rule.watch is not None:
+        return example(rule, timeline, RULES["edge-node-offline"])
     names = {column: patterns[0].replace("*", "x") for column, patterns in rule.select.globs}
     watched = signal(names.pop("signal_id", "s"), **{"role": rule.select.role, "unit": rule.select.unit, **names})
     task = Task([rule], context([watched]))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.core.window.stage import WindowConfig
 from tests.simulation.reference import SECOND, Reading, Signal, accepted, windows
 from tests.simulation.reference import Window as Key
-from tests.simulation.window_run import T0, Run, context, difference, version
+from tests.simulation.window_run import T0, Run, context, difference, version, versions
 
 SIGNALS = {
     signal.name: signal
@@ -20,13 +20,19 @@ SIGNALS = {
         Signal("temperature", period=1 * SECOND),
         Signal("pressure", on_change=True),
         Signal("state", on_change=True, role="state", lengths=(10,)),
-        Signal("phase", period=4 * SECOND, role="phase", lengths=(7, 60)),
-        Signal("flow", lengths=(30,)),
+        Signal("phase", period=4 * SECOND, role="phase", lengths=(15, 60), changes=(T0 + 50 * SECOND,)),
+        Signal("flow", lengths=(30,), changes=(T0 + 31 * SECOND, T0 + 32 * SECOND, T0 + 120 * SECOND)),
+        Signal("odd", period=2 * SECOND, lengths=(10, 7)),
+        Signal("produced", period=3 * SECOND, role="good_counter", rollover=99),
+        Signal("rejected", on_change=True, role="reject_counter", changes=(T0 + 75 * SECOND,)),
+        Signal("total", period=60 * SECOND, role="total_counter", rollover=2**62),
     )
 }
+# Small ones with falls; odd ones that no double holds, on both sides of a rollover.
+COUNTS = (*range(0, 100, 7), 2**53 + 1, 2**53 + 3, 2**62 - 8, 2**62 - 1)
 NAMES = [*SIGNALS, "unlisted"]
 LABELS = ("running", "stopped", None)
-CONTEXT = context([version(signal) for signal in SIGNALS.values()])
+CONTEXT = context([row for signal in SIGNALS.values() for row in versions(signal)])
 # All readings lie within this, so that whatever comes first, none is beyond the horizon of 300 s.
 RANGE_S = 200
 
@@ -42,23 +48,28 @@ class Plan:
 
 @st.composite
 def readings(draw: st.DrawFn) -> list[Reading]:
-    """Readings of all signals from two sources, with bad and uncertain ones, conflicts and exact duplicates."""
+    """Readings of some signals from two sources, with bad and uncertain ones, conflicts and exact duplicates."""
     made = []
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
     for _ in range(draw(st.integers(1, 40))):
-        name = draw(st.sampled_from(NAMES))
-        discrete = name in {"state", "phase"}
-        label = draw(st.sampled_from(LABELS)) if discrete else None
+        name = draw(st.sampled_from(names))
+        signal = SIGNALS.get(name, Signal(name))
+        label = draw(st.sampled_from(LABELS)) if signal.discrete() else None
+        number = label is None and not signal.counts()
         made.append(
             Reading(
                 signal=name,
                 source="edge-2" if name in {"flow", "state"} else "edge-1",
                 # Quarters of a second: window borders, equal instants and ends of holding times are hit often.
                 time=T0 + draw(st.integers(0, RANGE_S * 4)) * SECOND // 4,
-                value=None if label else float(draw(st.integers(-3, 3))),
+                value=float(draw(st.integers(-3, 3))) if number else None,
+                whole=draw(st.sampled_from(COUNTS)) if signal.counts() else None,
                 label=label,
                 quality=draw(st.sampled_from((0, 0, 0, 0, 1, 2))),
                 sequence=draw(st.none() | st.integers(0, 3)),
                 historical=draw(st.sampled_from((True, True, False))),
+                forced=draw(st.sampled_from((True, False, False))),
+                birth=draw(st.sampled_from((True, False, False, False))),
             )
         )
     again = draw(st.lists(st.sampled_from(made), max_size=8))
@@ -138,7 +149,7 @@ def test_every_reading_ends_in_exactly_one_place(case: tuple[list[Reading], Plan
     run = play(plan, WindowConfig(correction_horizon_us=horizon_s * SECOND))
     latest = run.latest()
     for name in NAMES:
-        shortest = min(SIGNALS[name].lengths if name in SIGNALS else (10, 60))
+        shortest = min(SIGNALS.get(name, Signal(name)).windowed())
         total = sum(row["count"] + row["count_bad"] for key, row in latest.items() if key[:2] == (name, shortest))
         came = sum(reading.signal == name for reading in made)
         late = sum(row["signal_id"] == name for row in run.late)
@@ -146,7 +157,7 @@ def test_every_reading_ends_in_exactly_one_place(case: tuple[list[Reading], Plan
     everywhere = sum(
         row["count"] + row["count_bad"]
         for (name, length, _), row in latest.items()
-        if length == min(SIGNALS[name].lengths if name in SIGNALS else (10, 60))
+        if length == min(SIGNALS.get(name, Signal(name)).windowed())
     )
     repeats = run.counts["readings", "duplicate"] + run.counts["readings", "conflict"]
     assert everywhere + len(run.late) + repeats == len(made)
@@ -169,12 +180,14 @@ def test_what_is_late_does_not_depend_on_chunks(case: tuple[list[Reading], Plan]
 @given(cases())
 @settings(max_examples=20)
 def test_durations_sum_to_the_length(case: tuple[list[Reading], Plan]) -> None:
-    """Good, uncertain, bad and unknown time are whole microseconds that sum exactly to the window's length."""
+    """Good, uncertain, bad and unknown time are whole microseconds that sum exactly to the window's own length."""
     for row in play(case[1], WindowConfig()).windows:
         parts = [round(row[f"duration_{name}_s"] * SECOND) for name in ("good", "uncertain", "bad", "unknown")]
         assert min(parts) >= 0
-        assert sum(parts) == row["length_s"] * SECOND
-        assert round(row["coverage"] * row["length_s"] * SECOND) == parts[0] + parts[1]
+        length = row["window_end"] - row["window_start"]
+        assert sum(parts) == length <= row["length_s"] * SECOND
+        assert round(row["coverage"] * length) == parts[0] + parts[1]
+        assert [round(row[f"share_{name}"] * length) for name in ("good", "uncertain", "bad")] == parts[:3]
 
 
 @given(

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from streams.core.context import Context
-from streams.core.frames import COORDINATES, FORCED, HISTORICAL, READING
+from streams.core.dictionary import SIGNAL
+from streams.core.frames import BIRTH, COORDINATES, FORCED, HISTORICAL, OUT_OF_RANGE, READING
 from streams.core.stage import Change, Moment, Result, apply, combine
 from streams.core.window.stage import Window, WindowConfig
 from tests.simulation.reference import SECOND, Reading, Signal
@@ -18,15 +19,7 @@ from tests.simulation.reference import Window as Key
 
 T0 = 1_700_000_000 * SECOND - 1_700_000_000 * SECOND % (3600 * SECOND)
 
-# Every column of the dictionary that the stage looks at is text, but for these.
-NUMBERS: dict[str, pl.DataType] = {
-    "valid_from": pl.Int64(),
-    "valid_to": pl.Int64(),
-    "period_ms": pl.Int64(),
-    "window_lengths_s": pl.List(pl.Int64()),
-}
-TEXTS = ("signal_id", "site", "tenant", "source_id", "work_center", "work_unit", "role", "unit", "reporting")
-DICTIONARY: dict[str, pl.DataType] = {name: pl.String() for name in TEXTS} | NUMBERS
+DICTIONARY: dict[str, pl.DataType] = dict(SIGNAL)
 
 
 def version(signal: Signal, valid_from: int = 0, **fields: Any) -> dict[str, Any]:
@@ -36,14 +29,24 @@ def version(signal: Signal, valid_from: int = 0, **fields: Any) -> dict[str, Any
         "site": "Hamburg",
         "valid_from": valid_from,
         "source_id": "edge-1",
+        "address": signal.name,
         "work_center": "line-1",
         "work_unit": "filler",
         "role": signal.role,
         "unit": "Cel",
+        "factor": 1.0,
+        "offset": 0.0,
         "reporting": "on_change" if signal.on_change else "periodic",
         "period_ms": None if signal.period is None else signal.period // 1000,
+        "rollover": signal.rollover,
         "window_lengths_s": list(signal.lengths),
     } | fields
+
+
+def versions(signal: Signal) -> list[dict[str, Any]]:
+    """All rows of a signal: one more for each change of its unit."""
+    later = [version(signal, at, unit=f"unit-{number}") for number, at in enumerate(signal.changes)]
+    return [version(signal), *later]
 
 
 def context(rows: list[dict[str, Any]], number: int = 1) -> Context:
@@ -62,10 +65,11 @@ def frame(readings: list[Reading], offset: int, logged_us: int) -> pl.DataFrame:
             "event_time": reading.time,
             "ingest_time": logged_us,
             "value_double": reading.value,
+            "value_long": reading.whole,
             "value_string": reading.label,
             "quality": reading.quality,
             "quality_scheme": 0,
-            "flags": FORCED | (HISTORICAL if reading.historical else 0),
+            "flags": OUT_OF_RANGE + FORCED * reading.forced + HISTORICAL * reading.historical + BIRTH * reading.birth,
             "sequence": reading.sequence,
             "_partition": 3,
             "_offset": offset + number,

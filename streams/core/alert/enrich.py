@@ -63,6 +63,26 @@ def enrich(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     )
 
 
+def enrich_nodes(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """`rows` (source_id, zone, work_center as text, event_time) of edge nodes and zones with the columns of `ADDED`.
+
+    A node's asset is the one whose asset_id is its source_id; where there is none, or its zone is not told, the zone of
+    the row holds.
+    """
+    nothing = {name: pl.lit(None, pl.String) for name in ("work_unit", "signal_name", "unit")}
+    numbered = rows.with_row_index("_row").rename({"zone": "_zone"}).with_columns(asset_id="source_id", **nothing)
+    numbered = _with_order(_with_asset(numbered.sort("event_time", maintain_order=True), context), context)
+    known = pl.col("_asset_found") | pl.col("source_id").is_null()
+    missing = pl.concat_list(
+        pl.when(~known).then(pl.lit("asset")), pl.when(~pl.col("_order_found")).then(pl.lit("production_order"))
+    ).list.drop_nulls()
+    return (
+        numbered.with_columns(zone=pl.coalesce("zone", "_zone"), context_missing=missing)
+        .sort("_row")
+        .select(*(c for c in rows.columns if c != "zone"), *(pl.col(n).cast(dtype) for n, dtype in ADDED.items()))
+    )
+
+
 def _as_of(rows: pl.DataFrame, versions: pl.DataFrame, key: str, found: str) -> pl.DataFrame:
     """`rows` (sorted by event_time) with the version of `key` that is valid then; `found` tells whether any."""
     versions = effective(versions.join(rows.select(key), on=key, how="semi"), key)

@@ -15,7 +15,7 @@ from streams.core.context import Context
 from streams.core.derived import HEAD, revised
 from streams.core.frames import UNCERTAIN
 
-_OWN: Final = pl.Schema(
+OWN: Final = pl.Schema(
     {
         "alert_id": pl.String(),
         **HEAD,
@@ -25,6 +25,7 @@ _OWN: Final = pl.Schema(
         "priority": pl.String(),
         "work_center": pl.String(),
         "signal_id": pl.String(),
+        "source_id": pl.String(),
         "event_time": pl.Int64(),
         "begin_time": pl.Int64(),
         "end_time": pl.Int64(),
@@ -38,10 +39,12 @@ _OWN: Final = pl.Schema(
         "consequence": pl.String(),
         "response": pl.String(),
         "annunciated": pl.Boolean(),
+        "cause_alert_id": pl.String(),
+        "members": pl.List(pl.String()),
     }
 )
 # One row per transition, as `schemas/40-alert/ops.alert.v1.avsc` has it (a test compares the two).
-ALERT: Final = pl.Schema({**_OWN, **ADDED, "message": pl.String()})
+ALERT: Final = pl.Schema({**OWN, **ADDED, "message": pl.String()})
 
 
 def records(
@@ -49,7 +52,7 @@ def records(
 ) -> pl.DataFrame:
     """One row per transition, by event time; `rules` by id, without those that are gone."""
     rows = [_own(transition, rules.get(transition.condition.rule_id), now_us) for transition in transitions]
-    frame = pl.DataFrame(rows, schema=_OWN, orient="row").sort("event_time", "alert_id", "revision")
+    frame = pl.DataFrame(rows, schema=OWN, orient="row").sort("event_time", "alert_id", "revision")
     frame = enrich(revised(frame), context)
     frame = frame.with_columns(
         unit=pl.Series([_unit(unit, rules.get(rule)) for unit, rule in frame.select("unit", "rule_id").iter_rows()],
@@ -78,6 +81,7 @@ def _own(transition: Transition, rule: Rule | None, now_us: int) -> dict[str, An
         "priority": condition.priority,
         "work_center": condition.work_center,
         "signal_id": condition.signal_id,
+        "source_id": condition.source_id,
         "event_time": transition.event_time,
         "begin_time": condition.begin_time,
         "end_time": condition.end_time if cleared else None,
@@ -92,6 +96,8 @@ def _own(transition: Transition, rule: Rule | None, now_us: int) -> dict[str, An
         "response": "" if rule is None else rule.response,
         "evidence": list(dict.fromkeys([condition.begin_evidence, *own_evidence])),
         "annunciated": condition.annunciated,
+        "cause_alert_id": None,
+        "members": [],
     }
 
 

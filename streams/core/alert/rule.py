@@ -14,19 +14,20 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from streams.core.alert.rule_table import Faults, TableReader
+from streams.core.alert.silence.watch import FROZEN, NODE_GLOBS, OF_SIGNALS, SILENCE, Point, Watch, points, watch
 from streams.core.dictionary import ROLES
 from streams.core.times import microseconds
 
 THRESHOLD: Final = "threshold"
 RATE_OF_CHANGE: Final = "rate_of_change"
 STATE: Final = "state"
-TYPES: Final = (THRESHOLD, RATE_OF_CHANGE, STATE)
+TYPES: Final = (THRESHOLD, RATE_OF_CHANGE, STATE, *SILENCE)
 STATUSES: Final = ("experimental", "stable", "deprecated")
 KINDS: Final = ("alarm", "alert")
 PRIORITIES: Final = ("low", "medium", "high", "critical")
 # Seconds of the units that a rate may be given per; the names are UCUM's.
 PER_S: Final = {"s": 1, "min": 60, "h": 3600}
-GLOBS: Final = ("signal_id", "address", "name", "work_center", "work_unit", "asset_id")
+GLOBS: Final = ("signal_id", "address", "name", "work_center", "work_unit", "asset_id", "source_id")
 ANNOUNCED: Final = ("active", "cleared")
 DAY_S: Final = 86_400.0
 
@@ -43,7 +44,8 @@ class RuleFaults(ValueError):
 class Selector:
     """Which signals a rule watches: role, unit (UCUM, as published) and globs on columns of the dictionary.
 
-    `globs` is (column, patterns) pairs: a signal must match one of the patterns of every column named.
+    `globs` is (column, patterns) pairs: a signal must match one of the patterns of every column named. Rules on silence
+    may leave the role open (empty); those on nodes have globs on the node's columns only.
     """
 
     role: str
@@ -79,17 +81,28 @@ class Condition:
         return microseconds(self.on_delay_s), microseconds(self.off_delay_s)
 
 
+_NONE: Final = Condition(None, None, 0.0, (), "", 0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class Timeline:
-    """A rule's example: readings (at s, value) and the transitions (at s, state) that they must bring about."""
+    """A rule's example: readings (at s, value) and the transitions (at s, state) that they must bring about.
+
+    A rule on silence has `points` in place of readings, and `end_s`, up to which time passes.
+    """
 
     readings: tuple[tuple[float, float | str], ...]
     expect: tuple[tuple[float, str], ...]
+    points: tuple[Point, ...] = ()
+    end_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, checked. `id` is permanent; `version` rises with every change of the file."""
+    """One rule, checked. `id` is permanent; `version` rises with every change of the file.
+
+    A rule on silence has a `watch` in place of its `condition`.
+    """
 
     id: str
     version: int
@@ -106,6 +119,7 @@ class Rule:
     condition: Condition
     fires: Timeline
     quiet: Timeline
+    watch: Watch | None = None
 
     @property
     def runs(self) -> bool:
@@ -146,6 +160,8 @@ def _parse(name: str, text: str, faults: Faults) -> Rule | None:
     before = len(faults.found)
     top = TableReader(name, "", table, faults)
     rule_type = top.choice("type", TYPES)
+    silence = rule_type in SILENCE
+    select, condition = _selector(top.table("select"), rule_type), top.table("condition")
     rule = Rule(
         id=_identity(name, top),
         version=int(top.number("version", None, low=1, whole=True)),
@@ -158,11 +174,14 @@ def _parse(name: str, text: str, faults: Faults) -> Rule | None:
         consequence=top.text("consequence"),
         response=top.text("response").rstrip("."),
         false_positives=top.texts("false_positives", required=True),
-        select=_selector(top.table("select"), rule_type),
-        condition=_condition(top.table("condition"), rule_type),
+        select=select,
+        condition=_NONE if silence else _condition(condition, rule_type),
         fires=_timeline(top.table("fires"), rule_type, fires=True),
         quiet=_timeline(top.table("quiet"), rule_type, fires=False),
+        watch=watch(condition, rule_type) if silence else None,
     )
+    if rule.watch is not None and rule.watch.resolution > 0 and select.unit is None:
+        top.fault("select.unit", "is missing; a resolution needs the UCUM unit of the signals (dimensionless: '1')")
     top.finish()
     return rule if len(faults.found) == before else None
 
@@ -176,11 +195,15 @@ def _identity(name: str, top: TableReader) -> str:
 
 
 def _selector(table: TableReader, rule_type: str) -> Selector:
-    role = table.choice("role", ROLES)
-    unit = table.text("unit", required=False) or None
+    role, unit, columns = "", None, NODE_GLOBS.get(rule_type, GLOBS)
+    if columns is GLOBS:
+        # Setpoints, states and counters may stand still for good reasons: only what is measured can be frozen.
+        roles = ("measurement",) if rule_type == FROZEN else ROLES
+        role = table.choice("role", roles, required=rule_type not in OF_SIGNALS or rule_type == FROZEN)
+        unit = table.text("unit", required=False) or None
     if rule_type in {THRESHOLD, RATE_OF_CHANGE} and unit is None and table.present:
         table.fault("unit", "is missing; a limit needs the UCUM unit of the signals (dimensionless: '1')")
-    globs = tuple((column, patterns) for column in GLOBS if (patterns := table.texts(column, required=False)))
+    globs = tuple((column, patterns) for column in columns if (patterns := table.texts(column, required=False)))
     table.finish()
     return Selector(role, unit, globs)
 
@@ -207,7 +230,11 @@ def _condition(table: TableReader, rule_type: str) -> Condition:
 
 
 def _timeline(table: TableReader, rule_type: str, *, fires: bool) -> Timeline:
-    readings = tuple(table.points("readings", "value", str if rule_type == STATE else float, required=True))
+    silence = rule_type in SILENCE
+    kind = str if rule_type == STATE else float
+    readings = () if silence else tuple(table.points("readings", "value", kind, required=True))
+    shown = tuple(points(table)) if silence else ()
+    end_s = table.number("end", None, low=0.0, high=DAY_S) if silence else 0.0
     expect = tuple(table.points("expect", "state", str, required=fires))
     for _, state in expect:
         if state not in ANNOUNCED:
@@ -215,4 +242,4 @@ def _timeline(table: TableReader, rule_type: str, *, fires: bool) -> Timeline:
     if expect and not fires:
         table.fault("expect", "lists transitions; a quiet timeline has none")
     table.finish()
-    return Timeline(readings, tuple((at, str(state)) for at, state in expect))
+    return Timeline(readings, tuple((at, str(state)) for at, state in expect), shown, end_s)

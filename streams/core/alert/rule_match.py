@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.core.alert.rule import PER_S, RATE_OF_CHANGE, STATE, THRESHOLD, Rule
+from streams.core.alert.rule import PER_S, RATE_OF_CHANGE, STATE, THRESHOLD, Rule, Selector
 from streams.core.dictionary import versions
 from streams.core.frames import ID
 from streams.core.times import SECOND_US, microseconds
@@ -98,7 +98,7 @@ def look_up(table: npt.NDArray[T], labels: pl.Series, missing: object) -> npt.ND
 
 def compile_rules(rules: Sequence[Rule], signals: pl.DataFrame) -> Compiled:
     """Every running rule with every signal it watches, in every version of the dictionary `signals`."""
-    running = tuple(rule for rule in rules if rule.runs)
+    running = tuple(rule for rule in rules if rule.runs and rule.watch is None)
     entries = versions(signals)
     found = [_select(rule, number, entries) for number, rule in enumerate(running)]
     pairs = pl.concat([pl.DataFrame(schema=_FOUND), *found]).sort("signal_id", "rule", "valid_from")
@@ -123,8 +123,8 @@ def compile_rules(rules: Sequence[Rule], signals: pl.DataFrame) -> Compiled:
         pair_rule=once["rule"].to_numpy(),
         pair_until=once["valid_to"].to_numpy(),
         signal_ids=signal_ids,
-        slot_of=_by_code(signal_ids, np.arange(len(signal_ids), dtype=np.int64), -1),
-        label_named=_by_code(labels["value_string"], np.ones(labels.height, dtype=np.bool_), fill=False),
+        slot_of=by_code(signal_ids, np.arange(len(signal_ids), dtype=np.int64), -1),
+        label_named=by_code(labels["value_string"], np.ones(labels.height, dtype=np.bool_), fill=False),
         labels=labels,
         safe_low=safe_low,
         safe_high=safe_high,
@@ -138,17 +138,22 @@ _FOUND: Final = pl.Schema({name: dtype for name, dtype in PAIRS.items() if name 
 })  # fmt: skip
 
 
-def _select(rule: Rule, number: int, entries: pl.DataFrame) -> pl.DataFrame:
-    wanted = pl.col("role") == rule.select.role
-    if rule.select.unit is not None:
+def wanted(select: Selector) -> pl.Expr:
+    """Whether a row (of the dictionary, or of nodes) is one that the rule watches."""
+    found = pl.col("role") == select.role if select.role else pl.lit(value=True)
+    if select.unit is not None:
         # UCUM writes "no unit" as 1, dictionaries leave it out.
-        wanted &= pl.col("unit").fill_null("1") == rule.select.unit
-    for column, patterns in rule.select.globs:
-        wanted &= pl.col(column).fill_null("").str.contains("|".join(_regex(pattern) for pattern in patterns))
+        found &= pl.col("unit").fill_null("1") == select.unit
+    for column, patterns in select.globs:
+        found &= pl.col(column).fill_null("").str.contains("|".join(_regex(pattern) for pattern in patterns))
+    return found
+
+
+def _select(rule: Rule, number: int, entries: pl.DataFrame) -> pl.DataFrame:
     condition = rule.condition
     high = np.inf if condition.high is None else condition.high
     low = -np.inf if condition.low is None else condition.low
-    return entries.filter(wanted).select(
+    return entries.filter(wanted(rule.select)).select(
         rule=pl.lit(number, pl.Int64),
         rule_id=pl.lit(rule.id),
         signal_id="signal_id",
@@ -174,7 +179,8 @@ def _labels(rules: Sequence[Rule]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=LABELS, orient="row")
 
 
-def _by_code(labels: pl.Series, values: npt.NDArray[T], fill: object) -> npt.NDArray[T]:
+def by_code(labels: pl.Series, values: npt.NDArray[T], fill: object) -> npt.NDArray[T]:
+    """`values` of Categorical `labels` by the labels' codes, for `look_up`; `fill` where no label has the code."""
     codes = labels.to_physical().to_numpy()
     table = np.full(int(codes.max()) + 1 if len(codes) else 0, fill, dtype=values.dtype)
     table[codes] = values

@@ -64,9 +64,11 @@ class TableReader:
             return ""
         return value.strip()
 
-    def choice(self, field: str, among: Sequence[str]) -> str:
-        """One of the words `among`; the first of them where it is wrong."""
+    def choice(self, field: str, among: Sequence[str], *, required: bool = True) -> str:
+        """One of the words `among`; the first of them where it is wrong, empty where it is optional and missing."""
         value = self._take(field)
+        if value is None and not required:
+            return ""
         if value is None:
             self._missing(field, f"write one of {', '.join(among)}")
         elif value not in among:
@@ -134,6 +136,25 @@ class TableReader:
                 last = point[0]
                 yield point
 
+    def rows(self, field: str, kinds: Mapping[str, type[float | str]]) -> Iterator[dict[str, Any]]:
+        """Rows {at = seconds, ...} with any of the fields `kinds`, ascending by `at`; wrong rows are faults."""
+        rows = self._take(field)
+        if not rows:
+            self._missing(field, "write rows { at = seconds, ... }")
+            return
+        last = -math.inf
+        for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
+            if not isinstance(row, dict) or "at" not in row or not row.keys() <= kinds.keys():
+                self.fault(f"{field}[{number}]", f"must be {{ at = seconds, ... }} with any of {', '.join(kinds)}")
+            elif wrong := [name for name, value in row.items() if not _is(value, kinds[name])]:
+                text = f"has {' and '.join(wrong)} of the wrong kind: text for number, or number for text"
+                self.fault(f"{field}[{number}]", text)
+            elif row["at"] < last:
+                self.fault(f"{field}[{number}]", "comes before the row above it; sort the rows by `at`")
+            else:
+                last = row["at"]
+                yield row
+
     def finish(self) -> None:
         """Call last: every field that nobody asked for is a fault."""
         for field in sorted(self._table.keys() - self._known):
@@ -154,7 +175,8 @@ class TableReader:
         if not isinstance(row, dict) or row.keys() != {"at", of}:
             return None
         at, value = row["at"], row[of]
-        numeric = (int, float)
-        if isinstance(at, bool) or not isinstance(at, numeric) or isinstance(value, bool):
-            return None
-        return (float(at), value) if isinstance(value, str if kind is str else numeric) else None
+        return (float(at), value) if _is(at, float) and _is(value, kind) else None
+
+
+def _is(value: Any, kind: type[float | str]) -> bool:
+    return not isinstance(value, bool) and isinstance(value, str if kind is str else (int, float))

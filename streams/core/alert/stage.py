@@ -22,10 +22,15 @@ from streams.core.alert.coverage import UNKNOWN, Unknown
 from streams.core.alert.output import records
 from streams.core.alert.rule import Rule
 from streams.core.alert.rule_match import Compiled, compile_rules
+from streams.core.alert.silence import output as silence_output
+from streams.core.alert.silence.part import Outcome, Patience, Silence
+from streams.core.alert.silence.tables import TABLES, Told
 from streams.core.alert.walk import Walk, unannunciated
 from streams.core.context import Context
 from streams.core.dictionary import Memo
 from streams.core.frames import COORDINATES, ID, READING
+from streams.core.redundancy import selection
+from streams.core.redundancy.selection import Redundancy
 from streams.core.stage import Change, Moment, Result, Table, Tables
 from streams.core.times import NEVER_US, SECOND_US
 
@@ -44,11 +49,12 @@ ANCHOR: Final = Table(
     pl.Schema({"rule_id": ID, "signal_id": ID, "anchor_time": pl.Int64(), "anchor_value": pl.Float64()}),
     key=("rule_id", "signal_id"),
 )
+_NOTHING: Final = Outcome((), {})
 _NO_READINGS: Final = pl.DataFrame(schema={**READING, **COORDINATES})
 
 
 class Alert:
-    """Threshold, rate-of-change and state rules on readings.
+    """Threshold, rate-of-change and state rules on readings, and rules on what does not come.
 
     Args:
         rules: checked rules (`streams.core.alert.rule.load`).
@@ -56,9 +62,10 @@ class Alert:
         backlog_us: older than this when it is read, a reading is one of the past.
         settle_us: after so long without more from a source, what its backlog left standing is annunciated.
         ahead_us: an event time later than the broker's time by more than this is taken as that time.
+        redundancy: which readings count where several gateways deliver one signal.
     """
 
-    tables = (CONDITION, SIGNAL, UNKNOWN_TIME, SOURCE, ANCHOR)
+    tables = (CONDITION, SIGNAL, UNKNOWN_TIME, SOURCE, ANCHOR, *TABLES, *selection.TABLES)
 
     def __init__(
         self,
@@ -68,12 +75,15 @@ class Alert:
         backlog_us: int = BACKLOG_US,
         settle_us: int = SETTLE_US,
         ahead_us: int = AHEAD_US,
+        redundancy: Redundancy | None = None,
     ) -> None:
-        self._rules = {rule.id: rule for rule in rules if rule.runs}
+        self._rules = {rule.id: rule for rule in rules if rule.runs and rule.watch is None}
         self._disorder_us = disorder_us
         self._backlog_us = backlog_us
         self._settle_us = settle_us
         self._ahead_us = ahead_us
+        self._redundancy = redundancy or Redundancy()
+        self._silence = Silence(rules, Patience(disorder_us, backlog_us, settle_us))
         self._compiled = Memo(lambda signals: compile_rules(list(self._rules.values()), signals))
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
@@ -86,6 +96,10 @@ class Alert:
         compiled = self._compiled.of(context)
         sources = _times(state["source"], "last_time")
         clocks = Clocks(frame, lambda source: sources.get(source, NEVER_US))
+        # A gateway on standby is there, too: silence is told before one is chosen.
+        silence = self._silence.step(frame, state, context, moment) if self._silence.rules else _NOTHING
+        chosen = self._redundancy.select(frame, state, context)
+        frame = chosen.frame
         last_us = _by_slot(state["signal"], compiled)
         unknown = Unknown(state["unknown"], compiled, frame, last_us)
         past_us = moment.now_us - self._backlog_us
@@ -98,8 +112,11 @@ class Alert:
             "unknown": Change(upsert=unknown.upsert),
             "source": Change(upsert=_sources(clocks, moment)),
             "anchor": Change(upsert=_anchors(judged, compiled)),
+            **chosen.changes,
+            **silence.changes,
         }
-        return self._result(walk, changes, context, moment, _late(judged, compiled))
+        counts = {**_late(judged, compiled), **chosen.counts}
+        return self._result(walk, changes, context, moment, silence.told, counts)
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
         """Delays that passed in silence, alerts of a backlog that stand, and what rules and dictionary left behind."""
@@ -123,21 +140,30 @@ class Alert:
                 for condition in unannunciated(walk.book.open())
                 if silent_us(condition.source_id) >= self._settle_us or clocks.at(condition.source_id) >= past_us
             )
-        return self._result(walk, _forgotten(state, compiled), context, moment, {})
+        silence = self._silence.timer(state, context, moment) if self._silence.rules else _NOTHING
+        changes = {**_forgotten(state, compiled), **silence.changes}
+        return self._result(walk, changes, context, moment, silence.told, {})
 
     def _result(
-        self, walk: Walk, changes: Mapping[str, Change], context: Context, moment: Moment, late: Mapping[str, int]
+        self,
+        walk: Walk,
+        changes: Mapping[str, Change],
+        context: Context,
+        moment: Moment,
+        silence: Sequence[Told],
+        counts: Mapping[tuple[str, str], int],
     ) -> Result:
         conditions = walk.book.upsert()
         forgotten = changes.get("condition", Change()).delete
         if forgotten is not None and conditions.height:
             forgotten = forgotten.join(conditions, on=list(CONDITION.key), how="anti")
         merged = {**changes, "condition": Change(upsert=conditions, delete=forgotten)}
-        counts = {("late", rule_id): count for rule_id, count in late.items()}
-        counts |= {("transitions", state): n for state, n in Counter(t.state for t in walk.transitions).items()}
-        out = {}
-        if walk.transitions:
-            out[topology.ALERT.name] = records(walk.transitions, self._rules, context, moment.now_us)
+        told_states = Counter(one.state for one in walk.transitions) + Counter(one.state for one in silence)
+        counts = {**counts, **{("transitions", name): number for name, number in told_states.items()}}
+        frames = [records(walk.transitions, self._rules, context, moment.now_us)] if walk.transitions else []
+        if silence:
+            frames.append(silence_output.records(silence, self._silence.rules, context, moment.now_us))
+        out = {topology.ALERT.name: pl.concat(frames).sort("event_time", "alert_id", "revision")} if frames else {}
         told = {name: change for name, change in merged.items() if _tells(change)}
         return Result(changes=told, out=out, counts=counts)
 
@@ -179,11 +205,11 @@ def _sources(clocks: Clocks, moment: Moment) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SOURCE.schema, orient="row")
 
 
-def _late(judged: Judged, compiled: Compiled) -> dict[str, int]:
+def _late(judged: Judged, compiled: Compiled) -> dict[tuple[str, str], int]:
     if not judged.late.any():
         return {}
     by_rule = np.bincount(compiled.pair_rule, judged.late[compiled.pair_slot], minlength=len(compiled.rules))
-    return {rule.id: int(count) for rule, count in zip(compiled.rules, by_rule, strict=True) if count}
+    return {("late", rule.id): int(count) for rule, count in zip(compiled.rules, by_rule, strict=True) if count}
 
 
 def _forgotten(state: Tables, compiled: Compiled) -> dict[str, Change]:

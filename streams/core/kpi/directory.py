@@ -14,7 +14,9 @@ from streams import topology
 from streams.core import dictionary
 from streams.core.context import Context
 from streams.core.frames import ID
+from streams.core.redundancy.members import members
 from streams.core.times import FOREVER_US, NEVER_US, SECOND_US
+from streams.core.zones import known as known_zone
 
 STATE: Final = 0
 GOOD_COUNTER: Final = 1
@@ -75,14 +77,15 @@ def directory(context: Context) -> Directory:
     units = units.join(zones, on="work_unit", how="left").with_columns(
         pl.col("has_calendar").fill_null(value=False), pl.col("time_zone").fill_null("UTC")
     )
+    sources = _sources(signals, context.frame(topology.SIGNAL.name))
     parts = (units, signals, shifts, planned_down, orders.join(run_times, on="order_id"))
     return Directory(
         signals=signals.select(
             pl.col("signal_id", "source_id", "work_unit").cast(ID), "role", "valid_from", "valid_to"
         ),
         units=units.join(_keys(parts), on="work_unit", how="left"),
-        sources=signals.select("work_unit", "source_id").unique(maintain_order=True),
-        speakers=signals.select(pl.col("source_id").cast(ID)).unique(maintain_order=True),
+        sources=sources,
+        speakers=sources.select(pl.col("source_id").cast(ID)).unique(maintain_order=True),
         holds=current.filter(pl.col("role") == STATE).select("signal_id", "dwell_us", "limit_us"),
         rollovers=current.filter(pl.col("modulus").is_not_null()).select("signal_id", "modulus"),
         shifts=shifts.select("work_unit", key="entry_id", name="name", start="start", end="end"),
@@ -118,6 +121,13 @@ def _signals(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _sources(signals: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+    """Who tells of each unit: work_unit, source_id, the standbys' sources included."""
+    standbys = members(frame).filter(pl.col("rank") > 0).select("source_id", signal_id="primary")
+    told = signals.select("signal_id", "work_unit").join(standbys, on="signal_id").select("work_unit", "source_id")
+    return pl.concat([signals.select("work_unit", "source_id"), told]).unique(maintain_order=True)
+
+
 def _calendar(frame: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """The entries that hold for each unit: its own, its line's and its site's (they add up)."""
     entries = frame.filter(pl.col("start") < pl.col("end")).unique("entry_id", keep="last", maintain_order=True)
@@ -142,16 +152,8 @@ def _calendar(frame: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
 
 def _zones(names: pl.Series) -> pl.Series:
     """`names` where they are time zones (IANA), else null: an unknown one is as good as none."""
-    known = {name: _is_zone(name) for name in names.drop_nulls().unique().to_list()}
+    known = {name: known_zone(name) for name in names.drop_nulls().unique().to_list()}
     return pl.Series([name if name is not None and known[name] else None for name in names], dtype=pl.String())
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(name)
-    except pl.exceptions.ComputeError:
-        return False
-    return True
 
 
 def _orders(frame: pl.DataFrame, units: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

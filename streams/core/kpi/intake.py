@@ -24,8 +24,10 @@ from streams.core.kpi.tables import (
 from streams.core.stage import Change
 
 
-def put_aside(ledger: Ledger, frame: pl.DataFrame, directory: Directory, silence_us: int, now_us: int) -> None:
-    """Put aside what the stage needs of a chunk (READING and COORDINATES)."""
+def put_aside(
+    ledger: Ledger, frame: pl.DataFrame, chosen: pl.DataFrame, directory: Directory, silence_us: int, now_us: int
+) -> None:
+    """Put aside what the stage needs of a chunk (READING and COORDINATES); `chosen`: the readings of it that count."""
     batch = pl.lit(now_us, dtype=pl.Int64).alias("batch")
     at = pl.col("event_time")
     spoken = frame.group_by("source_id", at // silence_us).agg(
@@ -34,7 +36,7 @@ def put_aside(ledger: Ledger, frame: pl.DataFrame, directory: Directory, silence
     spoken = spoken.join(directory.speakers, on="source_id", how="semi").select(batch, *SPOKEN_TABLE.schema.names()[1:])
     if spoken.height:
         ledger.change(SPOKEN_TABLE, Change(upsert=spoken))
-    readings = _readings(frame, directory)
+    readings = _readings(chosen, directory)
     if readings.height:
         ledger.change(PENDING_TABLE, Change(upsert=readings.select(batch, *READINGS)))
 

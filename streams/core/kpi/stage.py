@@ -11,6 +11,7 @@ written. Behind the horizon only slices remain, and the last reading of each sig
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
@@ -38,6 +39,8 @@ from streams.core.kpi.tables import (
     UNIT_TABLE,
     Ledger,
 )
+from streams.core.redundancy import selection
+from streams.core.redundancy.selection import Redundancy
 from streams.core.stage import Change, Moment, Result, Table, Tables
 from streams.core.times import FOREVER_US, HOUR_US, SECOND_US
 
@@ -49,28 +52,37 @@ __all__ = ["Kpi", "KpiConfig"]
 
 
 class Kpi:
-    """The pure part of the `kpi` service (StageCore). `policy` as `kpi_policy.parse` reads it."""
+    """The pure part of the `kpi` service (StageCore). `policy` as `kpi_policy.parse` reads it.
 
-    def __init__(self, policy: KpiPolicy, config: KpiConfig | None = None) -> None:
+    `redundancy`: which readings count where several gateways deliver one signal.
+    """
+
+    def __init__(
+        self, policy: KpiPolicy, config: KpiConfig | None = None, redundancy: Redundancy | None = None
+    ) -> None:
         self.policy = policy
         self.config = config or KpiConfig()
+        self._redundancy = redundancy or Redundancy()
         self._derived: tuple[Context, int, Directory] | None = None
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """The tables of its state."""
-        return TABLES
+        return (*TABLES, *selection.TABLES)
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         """Take a chunk of ot.reading.v1 in; leaves KPIs that are due."""
         if topic != topology.READING.name:
             raise ValueError(f"{topic}: the kpi stage reads {topology.READING.name} only; correct streams/topology.py")
         ledger, known = Ledger(state), self._directory(context)
-        put_aside(ledger, frame, known, self.config.silence_us, moment.now_us)
+        chosen = self._redundancy.select(frame, state, context)
+        ledger.changes.update(chosen.changes)
+        put_aside(ledger, frame, chosen.frame, known, self.config.silence_us, moment.now_us)
         settled_us = ledger.settled_us
         if settled_us is not None and 0 <= moment.now_us - settled_us < SETTLE_US:
-            return Result(changes=ledger.changes)
-        return self._evaluate(ledger, known, moment)
+            return Result(changes=ledger.changes, counts=chosen.counts)
+        result = self._evaluate(ledger, known, moment)
+        return replace(result, counts={**result.counts, **chosen.counts})
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
         """Leaves KPIs that are due by time: provisional ones, and periods that ended while sources were silent."""

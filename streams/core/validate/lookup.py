@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.core import dictionary
+from streams.core import dictionary, zones
 from streams.core.frames import ID
+from streams.core.redundancy import members
 from streams.core.times import FOREVER_US
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -67,18 +68,27 @@ class Lookup:
 
     `rows` has one row per version: site, tenant, work_center, signal_id, source_id (Categorical), role (String), kind
     (Int8: NUMBER, COUNTER, LABEL), as_bytes (may come as UTF-8 bytes), factor, offset, exact (factor 1, offset 0),
-    low, high (instrument range, infinite where open), enumerated. `faults` counts the dictionary's faults by kind.
+    low, high (instrument range, infinite where open), enumerated, time_zone (String; null: UTC). `faults` counts the
+    dictionary's faults by kind; a zone that nobody knows is one (`unknown_time_zone`), and read as UTC. `zoned`: some
+    version has a zone.
     """
 
     def __init__(self, frame: pl.DataFrame) -> None:
         self.faults: dict[str, int] = {}
-        for fault in dictionary.check(frame):
+        for fault in (*dictionary.check(frame), *members.check(frame)):
             self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
         versions = dictionary.versions(frame)
+        names = versions["time_zone"]
+        unknown = [name for name in names.drop_nulls().unique().to_list() if not zones.known(name)]
+        if unknown:
+            self.faults["unknown_time_zone"] = int(names.is_in(unknown).sum())
+            versions = versions.with_columns(time_zone=names.set(names.is_in(unknown).fill_null(value=False), None))
+        self.zoned = versions["time_zone"].null_count() < versions.height
         self.rows = _rows(versions)
         self.ranged = bool((self.rows["low"].is_finite() | self.rows["high"].is_finite()).any())
         self._index_addresses(dictionary.addresses(versions).filter(~pl.col("contested")))
         self._index_labels(versions)
+        self._index_places(versions)
 
     def _index_addresses(self, entries: pl.DataFrame) -> None:
         pairs = entries.group_by("source_id", "address", maintain_order=True).len()
@@ -105,6 +115,13 @@ class Lookup:
         self._label_pairs = PairIndex(labels["row"].cast(pl.Int64).to_numpy(), labels["key"])
         self._labels = labels["value"].cast(ID)
 
+    def _index_places(self, versions: pl.DataFrame) -> None:
+        longest = versions.sort(
+            "valid_to", "valid_from", "work_center", "signal_id", descending=[True, True, False, False]
+        ).unique("source_id", keep="first")
+        of = {source: place for source, *place in longest.select("source_id", "site", "tenant", "work_center").rows()}
+        self._places = [tuple(of[source]) for source in self._sources.categories]
+
     def sources(self, source_ids: pl.Series) -> Ints:
         """Number of each source_id, for `find`; -1 where the dictionary has none of its signals."""
         return codes(source_ids, self._sources)
@@ -130,6 +147,15 @@ class Lookup:
         pair = pl.Series(self._label_pairs.find(rows, texts))
         return self._labels.gather(pair.set(pair < 0, None))
 
+    def zones(self, sources: Ints, addresses: pl.Series, times_us: Ints) -> pl.Series:
+        """Time zone of each (number of the source, address) at its time; null: UTC, or unknown."""
+        rows = pl.Series(self.find(sources, addresses, times_us))
+        return self.rows["time_zone"].gather(rows.set(rows < 0, None))
+
+    def place(self, source: int) -> tuple[str | None, str | None, str]:
+        """Site, tenant and line of the source with this number: of its signals, the one that holds longest."""
+        return self._places[source]
+
     def take(self, rows: Ints, *columns: str) -> pl.DataFrame:
         """These columns of `rows` at these places."""
         return self.rows.select(columns)[pl.Series(rows, dtype=pl.UInt32)]
@@ -152,4 +178,5 @@ def _rows(versions: pl.DataFrame) -> pl.DataFrame:
         pl.col("instrument_low").fill_null(float("-inf")).alias("low"),
         pl.col("instrument_high").fill_null(float("inf")).alias("high"),
         (pl.col("enumeration").list.len().fill_null(0) > 0).alias("enumerated"),
+        "time_zone",
     )

@@ -1,4 +1,4 @@
-"""Raw readings to validated ones: resolve, scale, normalise quality, reject only what cannot be interpreted.
+"""Raw readings to validated ones: drop copies, resolve, scale, normalise quality, reject what cannot be interpreted.
 
 Enters: chunks of `ot.raw.reading.v1` and `ot.raw.batch.v1`, the signal dictionary. Leaves: rows of `ot.reading.v1`, one
 record per rejected reading or batch with reason and coordinates, one inventory record per unknown signal, and counts.
@@ -7,7 +7,7 @@ record per rejected reading or batch with reason and coordinates, one inventory 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -15,17 +15,28 @@ import polars as pl
 from streams import topology
 from streams.core import dictionary
 from streams.core.context import Context
-from streams.core.frames import BAD, BIRTH, ESTIMATED_TIME, FORCED, HISTORICAL, OUT_OF_RANGE, READING, UNCERTAIN
+from streams.core.frames import (
+    AMBIGUOUS_TIME,
+    BAD,
+    BIRTH,
+    ESTIMATED_TIME,
+    FORCED,
+    HISTORICAL,
+    OUT_OF_RANGE,
+    READING,
+    UNCERTAIN,
+)
 from streams.core.stage import Change, Moment, Result, Table, Tables
 from streams.core.times import SECOND_US
-from streams.core.validate import inventory, quality, unpack, values
+from streams.core.validate import clock, inventory, quality, repeats, timing, unpack, values
 from streams.core.validate.lookup import Ints, Lookup
 from streams.core.validate.rejects import QUOTED, Rejects
+from streams.core.validate.skew import ClockConfig
 
 YEAR_2000_US: Final = 946_684_800 * SECOND_US
 # What a reading gets from the dictionary, and what it keeps of its raw form.
 _IDENTITY: Final = ("site", "tenant", "work_center", "signal_id", "source_id")
-_KEPT: Final = ("event_time", "ingest_time", "sequence", "historical", "birth", "estimated")
+_KEPT: Final = ("event_time", "ingest_time", "sequence", "historical", "birth", "estimated", "ambiguous")
 _QUOTABLE: Final = ("value_double", "value_long", "value_bool", "value_string")
 
 
@@ -35,13 +46,16 @@ class ValidateConfig:
 
     A stamp more than `max_future_s` ahead of the broker's time, or before `oldest_us`, is no time: clocks that are
     minutes or a time zone off pass. `inventory_emit_s`: shortest time between two records of one unknown signal.
-    `inventory_limit`: unknown signals that one task keeps. ValueError names every limit that is not positive.
+    `inventory_limit`: unknown signals that one task keeps. `memory`: what is remembered of batches. ValueError names
+    every limit that is not positive. `clock`: when the clock of a source is skewed.
     """
 
     max_future_s: int = 86_400
     oldest_us: int = YEAR_2000_US
     inventory_emit_s: int = 60
     inventory_limit: int = 100_000
+    memory: repeats.Memory = field(default_factory=repeats.Memory)
+    clock: ClockConfig = field(default_factory=ClockConfig)
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("max_future_s", "inventory_emit_s", "inventory_limit") if getattr(self, name) <= 0]
@@ -53,19 +67,21 @@ class Validate:
     """The validate stage. It keeps nothing but a prepared form of the signal dictionary (one version).
 
     Counts: ("readings", topic), ("batches", "empty"), ("rejects", reason), ("unknown", "readings"|"new"|"overflow"|
-    "resolved"), ("quality", "uncertain"|"bad"), ("values", "not_finite"|"out_of_range"|"unmapped"), and once per
-    version of the dictionary ("context_faults", kind).
+    "resolved"), ("repeats", "batch"|"contradiction"), ("sequence", "gap"|"forgotten"), ("quality", "uncertain"|"bad"),
+    ("values", "not_finite"|"out_of_range"|"unmapped"), ("clocks", "retimed"|"begun"|"moved"|"ended"|
+    "forgotten"), ("local_time", "ambiguous"), and once per version of the dictionary ("context_faults", kind).
     """
 
     def __init__(self, config: ValidateConfig | None = None) -> None:
-        self._config = config or ValidateConfig()
+        self._config = config = config or ValidateConfig()
+        self._limits = timing.Limits(config.max_future_s * SECOND_US, config.oldest_us, config.clock)
         self._lookup = dictionary.Memo(Lookup)
         self._reported: Lookup | None = None
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """The inventory of unknown signals."""
-        return (inventory.TABLE,)
+        """Unknown signals; the sequences of batches that were seen; sources whose clocks are, or may be, skewed."""
+        return (inventory.TABLE, repeats.TABLE, clock.TABLE)
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         """Validate a chunk of `ot.raw.reading.v1` or `ot.raw.batch.v1` (their fields and COORDINATES)."""
@@ -77,15 +93,21 @@ class Validate:
             self._reported = lookup
         # Before a batch is exploded: its readings share one source.
         frame = frame.with_columns(pl.Series("_source", lookup.sources(frame["source_id"])))
-        raw = _unpacked(frame, rejects) if topic == topology.RAW_BATCH.name else unpack.readings(frame)
-        counts["readings", topic] += raw.height
-        raw = self._timed(raw, moment, rejects)
-        rows = lookup.find(raw["_source"].to_numpy(), raw["address"], raw["event_time"].to_numpy())
         changes: dict[str, Change] = {}
-        out: dict[str, pl.DataFrame] = {}
+        if topic == topology.RAW_BATCH.name:
+            raw = self._unpacked(frame, state, moment, rejects, changes)
+        else:
+            raw = unpack.readings(frame)
+        counts["readings", topic] += raw.height
+        raw, clocks = timing.timed(topic, raw, state[clock.TABLE.name], lookup, moment, rejects, self._limits)
+        changes |= clocks.changes
+        rows = lookup.find(raw["_source"].to_numpy(), raw["address"], raw["event_time"].to_numpy())
+        out = dict(clocks.out)
         if rows.size and rows.min() < 0:
             known = pl.Series(rows >= 0)
-            changes, out = self._unknown(raw.filter(~known), state, moment, counts)
+            learnt, unknown = self._unknown(raw.filter(~known), state, moment, counts)
+            changes |= learnt
+            out |= unknown
             raw, rows = raw.filter(known), rows[known.to_numpy()]
         readings = _published(raw, rows, lookup, rejects)
         if readings.height:
@@ -96,11 +118,21 @@ class Validate:
         return Result(changes, out, {key: number for key, number in counts.items() if number})
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
-        """Emit what changed in the inventory, and forget the signals that the dictionary names by now."""
-        rows = state[inventory.TABLE.name]
-        if not rows.height:
+        """Emit what changed in the inventory; forget signals that the dictionary names by now, clocks of no source."""
+        rows, clocks = state[inventory.TABLE.name], state[clock.TABLE.name]
+        if not rows.height and not clocks.height:
             return Result()
         lookup = self._lookup.of(context)
+        listed = self._listed(rows, lookup, moment)
+        forgotten = timing.forgotten(clocks, lookup, moment, self._limits)
+        return Result(
+            {**listed.changes, **forgotten.changes},
+            {**listed.out, **forgotten.out},
+            {**listed.counts, **forgotten.counts},
+        )
+
+    def _listed(self, rows: pl.DataFrame, lookup: Lookup, moment: Moment) -> Result:
+        """What time and the dictionary bring about in the inventory (`rows`)."""
         found = lookup.find(lookup.sources(rows["source_id"]), rows["address"], rows["last_seen"].to_numpy())
         resolved = rows.filter(pl.Series(found >= 0)).select(inventory.KEY)
         due = inventory.due(rows.filter(pl.Series(found < 0)), moment.now_us, self._config.inventory_emit_s * SECOND_US)
@@ -111,27 +143,25 @@ class Validate:
         counts = {("unknown", "resolved"): resolved.height} if resolved.height else {}
         return Result({inventory.TABLE.name: change}, out, counts)
 
-    def _timed(self, raw: pl.DataFrame, moment: Moment, rejects: Rejects) -> pl.DataFrame:
-        """Rows that have an address and a time, with ingest_time, event_time and `estimated` (not the source's own)."""
-        broker = pl.when(pl.col("_time") >= 0).then("_time")
-        raw = raw.with_columns(
-            ingest_time=broker.fill_null(moment.now_us),
-            event_time=pl.coalesce("source_time", "gateway_time", broker),
-            estimated=pl.col("source_time").is_null(),
-        )
-        if raw["address"].null_count() or raw["source_id"].null_count():
-            absent = raw["address"].is_null() | raw["source_id"].is_null()
-            raw = rejects.take(raw, absent, "no_address", "give each reading source_id and address")
-        if raw["event_time"].null_count():
-            detail = "give the reading a source_time or gateway_time, or let the broker stamp the record"
-            raw = rejects.take(raw, raw["event_time"].is_null(), "no_time", detail)
-        future_us = self._config.max_future_s * SECOND_US
-        event, ingest = raw["event_time"], raw["ingest_time"]
-        wrong = (event > ingest + future_us) | (event < self._config.oldest_us)
-        if wrong.any():
-            detail = "event time {} us, broker time {} us: set the clock of the source (UTC, microseconds since 1970)"
-            raw = rejects.take(raw, wrong, "impossible_time", pl.format(detail, "event_time", "ingest_time"))
-        return raw
+    def _unpacked(
+        self, frame: pl.DataFrame, state: Tables, moment: Moment, rejects: Rejects, changes: dict[str, Change]
+    ) -> pl.DataFrame:
+        """Readings of new batches whose arrays are equally long; others are rejected whole, empty ones are counted."""
+        sizes = unpack.lengths(frame)
+        length, unequal = sizes["length"], sizes["unequal"]
+        if unequal.any():
+            detail = "the arrays of a batch must be equally long, address included: leave out what is not sent"
+            frame, length = rejects.take(frame, unequal, "unequal_lengths", detail), length.filter(~unequal)
+        # What was rejected is not remembered: the source may send it again, whole.
+        sifted = repeats.sift(frame, state[repeats.TABLE.name], moment.now_us, self._config.memory)
+        rejects.counts.update(sifted.counts)
+        if sifted.change is not None:
+            changes[repeats.TABLE.name] = sifted.change
+        rejects.counts["batches", "empty"] += int((sifted.new & (length == 0)).sum())
+        sound = sifted.new & (length > 0)
+        if not sound.all():
+            frame, length = frame.filter(sound), length.filter(sound)
+        return unpack.explode(frame, length)
 
     def _unknown(
         self, raw: pl.DataFrame, state: Tables, moment: Moment, counts: Counter[tuple[str, str]]
@@ -143,20 +173,6 @@ class Validate:
         counts["unknown", "new"] += new.height
         counts["unknown", "overflow"] += overflow
         return {table: change}, {topology.UNKNOWN.name: inventory.records(new)} if new.height else {}
-
-
-def _unpacked(frame: pl.DataFrame, rejects: Rejects) -> pl.DataFrame:
-    """Readings of the batches whose arrays are equally long; empty batches are counted, others rejected whole."""
-    sizes = unpack.lengths(frame)
-    length, unequal = sizes["length"], sizes["unequal"]
-    if unequal.any():
-        detail = "the arrays of a batch must be equally long, address included: leave out what is not sent"
-        rejects.take(frame, unequal, "unequal_lengths", detail)
-    rejects.counts["batches", "empty"] += int((length == 0).sum())
-    sound = ~unequal & (length > 0)
-    if not sound.all():
-        frame, length = frame.filter(sound), length.filter(sound)
-    return unpack.explode(frame, length)
 
 
 def _published(raw: pl.DataFrame, rows: Ints, lookup: Lookup, rejects: Rejects) -> pl.DataFrame:
@@ -199,5 +215,6 @@ def _flags() -> pl.Expr:
         "birth": BIRTH,
         "out_of_range": OUT_OF_RANGE,
         "estimated": ESTIMATED_TIME,
+        "ambiguous": AMBIGUOUS_TIME,
     }
     return pl.sum_horizontal(pl.col(name).fill_null(value=False).cast(pl.Int32) * bit for name, bit in flags.items())

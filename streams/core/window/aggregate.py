@@ -1,25 +1,26 @@
 """Aggregates of tumbling windows. Enters: `Held` readings and spans of closed windows. Leaves: one row per window.
 
-A value stands from its reading until the next one of its signal (`window_rows.hold`). Cut at window borders this
-gives pieces; a window's times are sums of whole microseconds over its pieces, so good, uncertain, bad and unknown time
-sum exactly to its length. The time-weighted mean is the integral over known numeric time divided by that time. A value
-carried in from before the window enters times and integral, never count, sum, extremes or deviation.
+Readings are cut into `pieces` at window borders; a window's times are sums of whole microseconds over its pieces, so
+good, uncertain, bad and unknown time sum exactly to its length. The time-weighted mean is the integral over known
+numeric time divided by that time. A value carried in from before the window enters times and integral, never count,
+sum, extremes or deviation. Bad readings enter no statistic: they are counted, and end the time before them.
 Every pass is over sorted arrays; no reading is touched in Python, and sums do not depend on the order of arrival.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from streams.core.frames import BAD, GOOD, ID, UNCERTAIN
+from streams.core.frames import BAD, FORCED, GOOD, HISTORICAL, ID, UNCERTAIN
 from streams.core.times import SECOND_US
+from streams.core.window.counters import COUNTS, counted, totals
+from streams.core.window.pieces import Pieces, cut
 from streams.core.window.rows import Held, Lives
 from streams.core.window.signals import Bools, Floats, Ints, Signals, Spans, codes
-from streams.core.window.states import STATES, moves, states
+from streams.core.window.states import STATES, labels, moves, states
 
 # What a window says about its readings: equal payloads mean that a revision would tell nothing new.
 PAYLOAD: Final = pl.Schema(
@@ -27,6 +28,7 @@ PAYLOAD: Final = pl.Schema(
         "count": pl.Int64(),
         "count_uncertain": pl.Int64(),
         "count_bad": pl.Int64(),
+        "count_forced": pl.Int64(),
         "sum": pl.Float64(),
         "min": pl.Float64(),
         "max": pl.Float64(),
@@ -43,32 +45,21 @@ PAYLOAD: Final = pl.Schema(
         "duration_bad_s": pl.Float64(),
         "duration_unknown_s": pl.Float64(),
         "coverage": pl.Float64(),
+        "share_good": pl.Float64(),
+        "share_uncertain": pl.Float64(),
+        "share_bad": pl.Float64(),
         **STATES,
+        **COUNTS,
         "historical": pl.Boolean(),
     }
 )
 KEY: Final = ("signal_id", "length_s", "window_start")
 # `entry` is the dictionary version as of the window's begin, `reach` the highest event time seen of its source (us).
 AGGREGATED: Final = pl.Schema(
-    {"signal_id": ID, "length_s": pl.Int32(), "window_start": pl.Int64(), **PAYLOAD, "entry": pl.Int64()}
-    | {"reach": pl.Int64()}
+    {"signal_id": ID, "length_s": pl.Int32(), "window_start": pl.Int64(), "window_end": pl.Int64(), **PAYLOAD}
+    | {"entry": pl.Int64(), "reach": pl.Int64()}
 )
 NOTHING: Final = pl.DataFrame(schema=AGGREGATED)
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Parts of held values inside one window each, sorted by (signal, time); groups are windows of one signal.
-
-    `row` is the position in `Held`, `reading` whether the value was read in this window (not carried in), `span` us.
-    """
-
-    row: Ints
-    window: Ints
-    span: Ints
-    reading: Bools
-    starts: Ints
-    group: Ints
 
 
 def aggregate(held: Held, signals: Signals, lives: Lives, spans: Spans) -> pl.DataFrame:
@@ -77,13 +68,17 @@ def aggregate(held: Held, signals: Signals, lives: Lives, spans: Spans) -> pl.Da
     A window of which nothing is known and that holds no reading is left out.
     """
     parts, discrete, groups = [], [], 0
+    known, increments = labels(held, signals), counted(held, signals)
     # A sum that leaves the range of a double is infinite: data, not a fault of the program.
     with np.errstate(over="ignore", invalid="ignore"):
         for length, span in spans.items():
             pieces = cut(held, signals, length, span)
             if pieces.row.size:
                 parts.append(_windows(held, pieces, signals, length))
-                discrete.append(moves(held, signals, pieces.row, pieces.span, pieces.reading, pieces.group + groups))
+                if increments is not None:
+                    parts[-1] |= totals(increments, pieces.row, pieces.reading, pieces.group, pieces.starts.size)
+                if known is not None:
+                    discrete.append(moves(known, pieces.row, pieces.span, pieces.reading, pieces.group + groups))
                 groups += pieces.starts.size
     if not parts:
         return NOTHING
@@ -97,60 +92,21 @@ def aggregate(held: Held, signals: Signals, lives: Lives, spans: Spans) -> pl.Da
         pl.when(pl.col("count") > 0).then(pl.col("first_time", "last_time")),
         *states([part for part in discrete if part is not None], groups),
     )
-    frame = frame.select(AGGREGATED.names())
+    counter = None if increments is None else pl.Series(signals.counter[frame["entry"].to_numpy()])
+    frame = frame.with_columns(
+        pl.lit(None, dtype).alias(name) if counter is None else pl.when(counter).then(pl.col(name)).cast(dtype)
+        for name, dtype in COUNTS.items()
+    ).select(AGGREGATED.names())
     return frame if told.all() else frame.filter(pl.Series(told))
-
-
-def cut(held: Held, signals: Signals, length: int, span: tuple[int, int]) -> Pieces:
-    """Pieces of held values in the windows of `span`.
-
-    A value that ends exactly where a window begins leaves a piece without duration there: it tells `states` what the
-    state was before.
-    """
-    low, high = span
-    begin, end = np.maximum(held.time, low), np.minimum(held.until, high)
-    inside = (begin < high) & (end >= begin)
-    having = signals.having(held.code, length)
-    row = np.flatnonzero(inside if having is None else inside & having)
-    begin, end = begin[row], end[row]
-    window = begin // length
-    # The last border of the span opens no window of it.
-    more = np.minimum(end, high - 1) // length - window
-    if more.any():
-        source, place = _spread(more)
-        row, begin, end, window = row[source], begin[source], end[source], window[source] + place
-    opens = window * length
-    code = held.code[row]
-    new = (code[1:] != code[:-1]) | (window[1:] != window[:-1])
-    return Pieces(
-        row=row,
-        window=window,
-        span=np.minimum(end, opens + length) - np.maximum(begin, opens),
-        reading=held.time[row] >= opens,
-        starts=np.flatnonzero(np.append(True, new)) if row.size else row,
-        group=np.append(0, np.cumsum(new)) if row.size else row,
-    )
-
-
-def _spread(more: Ints) -> tuple[Ints, Ints]:
-    """Repeat each position 1 + `more` times: the positions, and the number of the repetition.
-
-    Few are repeated at all, so marking and summing is several times faster than `numpy.repeat` with counts.
-    """
-    first = np.arange(more.size) + np.cumsum(more) - more
-    marks = np.zeros(more.size + int(more.sum()), np.int64)
-    marks[first[1:]] = 1
-    source = np.cumsum(marks)
-    return source, np.arange(marks.size) - first[source]
 
 
 def _windows(held: Held, pieces: Pieces, signals: Signals, length: int) -> dict[str, Ints | Floats | Bools]:
     """All windows of one length; `told`: whether to tell of it, `origin`: the frame's row of its last value."""
     quality = held.quality[pieces.row]
-    columns = _times(held, pieces, quality, length) | _readings(held, pieces, quality)
+    columns = _times(held, pieces, quality) | _readings(held, pieces, quality)
     ends = pieces.row[np.append(pieces.starts[1:], pieces.row.size) - 1]
-    columns["window_start"] = pieces.window[pieces.starts] * length
-    columns["entry"] = signals.entry(held.code[ends], columns["window_start"].astype(np.int64))
+    columns["window_start"], columns["window_end"] = pieces.begin, pieces.end
+    columns["entry"] = signals.entry(held.code[ends], pieces.begin)
     columns["length_s"] = np.full(ends.size, length // SECOND_US)
     columns["origin"] = held.index[ends]
     known = columns["duration_good_s"] + columns["duration_uncertain_s"] + columns["duration_bad_s"]
@@ -159,9 +115,9 @@ def _windows(held: Held, pieces: Pieces, signals: Signals, length: int) -> dict[
     return columns
 
 
-def _times(held: Held, pieces: Pieces, quality: Ints, length: int) -> dict[str, Ints | Floats | Bools]:
-    """Durations in s from sums in whole us, integral (value times s) and time-weighted mean."""
-    starts, span = pieces.starts, pieces.span
+def _times(held: Held, pieces: Pieces, quality: Ints) -> dict[str, Ints | Floats | Bools]:
+    """Durations in s from sums in whole us, shares of them, integral (value times s) and time-weighted mean."""
+    starts, span, length = pieces.starts, pieces.span, pieces.end - pieces.begin
     good, uncertain, bad = (
         np.add.reduceat(np.where(quality == code, span, 0), starts) for code in (GOOD, UNCERTAIN, BAD)
     )
@@ -178,16 +134,25 @@ def _times(held: Held, pieces: Pieces, quality: Ints, length: int) -> dict[str, 
         "duration_bad_s": bad / SECOND_US,
         "duration_unknown_s": (length - good - uncertain - bad) / SECOND_US,
         "coverage": (good + uncertain) / length,
+        "share_good": good / length,
+        "share_uncertain": uncertain / length,
+        "share_bad": bad / length,
     }
 
 
-def _historical(held: Held, pieces: Pieces) -> Bools:
-    """Windows whose readings were all sent as historical; one without a reading of its own is not."""
-    if held.live is None:
-        return np.zeros(pieces.starts.size, np.bool_)
-    read = np.logical_or.reduceat(pieces.reading, pieces.starts)
-    historical: Bools = read & ~np.logical_or.reduceat(pieces.reading & held.live[pieces.row], pieces.starts)
-    return historical
+def _flagged(held: Held, pieces: Pieces, usable: Bools) -> dict[str, Ints | Bools]:
+    """Forced readings that are not bad; windows all of whose readings were sent as historical (at least one)."""
+    groups = pieces.starts.size
+    if held.flags is None:
+        return {"count_forced": np.zeros(groups, np.int64), "historical": np.zeros(groups, np.bool_)}
+    flags, starts = held.flags[pieces.row], pieces.starts
+    forced = usable & ((flags & FORCED) != 0)
+    live = pieces.reading & ((flags & HISTORICAL) == 0)
+    read = np.logical_or.reduceat(pieces.reading, starts)
+    return {
+        "count_forced": np.add.reduceat(forced.astype(np.int64), starts),
+        "historical": read & ~np.logical_or.reduceat(live, starts),
+    }
 
 
 def _readings(held: Held, pieces: Pieces, quality: Ints) -> dict[str, Ints | Floats | Bools]:
@@ -220,5 +185,5 @@ def _readings(held: Held, pieces: Pieces, quality: Ints) -> dict[str, Ints | Flo
         "m2": np.where(any_number, m2, none),
         "first_time": np.minimum.reduceat(np.where(usable, time, np.iinfo(np.int64).max), starts),
         "last_time": np.maximum.reduceat(np.where(usable, time, 0), starts),
-        "historical": _historical(held, pieces),
+        **_flagged(held, pieces, usable),
     }

@@ -1,7 +1,8 @@
 """Forgetting. Enters: the buffer of readings and the horizon. Leaves: a floor for it, and the values carried beyond.
 
 A reading is kept while a window that holds it can still be corrected; the latest of each signal that goes is kept in
-`carry` for as long as its value stands.
+`carry` for as long as its value stands. Of a counter or discrete signal the latest reading that counts is kept without
+end (`earlier`), for the next one tells an increment or a transition against it, be it days later.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import polars as pl
 
 from streams.core.stage import Change, Table, Tables
 from streams.core.times import FOREVER_US, NEVER_US
+from streams.core.window.counters import counting
 from streams.core.window.rows import BUFFERED, Lives, hold, last_before
 from streams.core.window.signals import Signals, codes
+from streams.core.window.states import telling
 
 CARRY: Final = Table(
     "carry",
-    pl.Schema({name: dtype for name, dtype in BUFFERED.items() if name != "expires"}),
-    ("signal_id",),
+    pl.Schema({name: dtype for name, dtype in BUFFERED.items() if name != "expires"} | {"earlier": pl.Boolean()}),
+    ("signal_id", "earlier"),
 )
 
 
@@ -41,13 +44,15 @@ def truncate(state: Tables, rows: pl.DataFrame, signals: Signals, lives: Lives, 
     # Windows that can still be corrected begin here or later.
     begin = min(threshold_us // length * length for length in signals.lengths)
     reaching = held.time + signals.hold_us[held.entry] >= begin
-    candidates = last[held.index[reaching]].select(CARRY.schema.names())
-    older = carry.select("signal_id", pl.col("event_time").alias("carried"))
-    upsert = candidates.join(older, on="signal_id", how="left", maintain_order="left")
+    standing = last[held.index[reaching]].with_columns(pl.lit(value=False).alias("earlier"))
+    counted = _counting(going, signals, lives).with_columns(pl.lit(value=True).alias("earlier"))
+    candidates = pl.concat([standing, counted]).select(CARRY.schema.names())
+    older = carry.select(*CARRY.key, pl.col("event_time").alias("carried"))
+    upsert = candidates.join(older, on=CARRY.key, how="left", maintain_order="left")
     upsert = upsert.filter(pl.col("event_time") >= pl.col("carried").fill_null(NEVER_US)).drop("carried")
     entry = signals.entry(codes(carry["signal_id"]), carry["event_time"].to_numpy())
-    spent = carry["event_time"].to_numpy() + signals.hold_us[entry] < begin
-    delete = carry.filter(pl.Series(spent)).select("signal_id") if np.any(spent) else None
+    spent = ~carry["earlier"].to_numpy() & (carry["event_time"].to_numpy() + signals.hold_us[entry] < begin)
+    delete = carry.filter(pl.Series(spent)).select(CARRY.key) if np.any(spent) else None
     return Truncation(
         reading=Change(
             upsert=rows.filter(pl.col("expires") > threshold_us),
@@ -55,3 +60,15 @@ def truncate(state: Tables, rows: pl.DataFrame, signals: Signals, lives: Lives, 
         ),
         carry=Change(upsert=upsert, delete=delete),
     )
+
+
+def _counting(going: pl.DataFrame, signals: Signals, lives: Lives) -> pl.DataFrame:
+    """Of each counter and discrete signal the latest reading that an increment or a transition is told against."""
+    if not signals.any_tracked.any():
+        return going.clear()
+    own = going.filter(pl.Series(signals.tracked(codes(going["signal_id"]))))
+    held = hold(own, signals, lives)
+    place = np.flatnonzero(counting(held, signals) | telling(held, signals))
+    code = held.code[place]
+    last = place[np.append(code[1:] != code[:-1], True)[: place.size]]
+    return own.select(pl.all().gather(held.index[last]))

@@ -59,7 +59,7 @@ LATE: Final = pl.Schema(
 def windows(
     closed: pl.DataFrame, signals: Signals, unknown: pl.DataFrame, watermark_us: int, now_us: int
 ) -> pl.DataFrame:
-    """Frame of `ot.window.v1`: windows of one signal and length in order of time.
+    """Frame of `ot.window.v1`: windows of one signal and length in order of time, parts of a split one as windows.
 
     `closed` has the columns of `aggregate.AGGREGATED` plus revision, reason and provisional. Equipment comes from the
     dictionary version as of the window's begin; of signals it does not know, site, tenant and line from `unknown` (the
@@ -79,7 +79,6 @@ def windows(
         NO_EVIDENCE.alias("evidence"),
         pl.lit(None).alias("rule_id"),
         pl.lit(None).alias("rule_version"),
-        (start + length.cast(pl.Int64) * SECOND_US).alias("window_end"),
         pl.lit(watermark_us).alias("watermark"),
         pl.lit(now_us).alias("emitted_at"),
     )

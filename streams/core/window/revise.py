@@ -94,14 +94,12 @@ def revise(
 
 def provisional(disorder_us: int) -> pl.Expr:
     """Whether a window's own source had not passed its end: only time or other sources closed it."""
-    return pl.col("reach") - disorder_us < pl.col("window_start") + pl.col("length_s").cast(pl.Int64) * SECOND_US
+    return pl.col("reach") - disorder_us < pl.col("window_end")
 
 
 def remembered(changed: pl.DataFrame) -> pl.DataFrame:
     """Rows of the `revised` table for these windows (EMITTED)."""
-    end = pl.col("window_start") + pl.col("length_s").cast(pl.Int64) * SECOND_US
-    rows = changed.filter(pl.col("revision") > 1).with_columns(end.alias("window_end"))
-    return rows.select(REVISED.schema.names())
+    return changed.filter(pl.col("revision") > 1).select(REVISED.schema.names())
 
 
 def _returned(before: Sources, after: Sources, watermark_us: int) -> Bools:
@@ -134,7 +132,7 @@ def _only(frame: pl.DataFrame, touched: Ints) -> pl.DataFrame:
 
 def _aggregate(rows: pl.DataFrame, lives: Sources, carry: pl.DataFrame, signals: Signals, spans: Spans) -> pl.DataFrame:
     """Aggregates of the closed windows of the touched signals."""
-    return aggregate(hold(relevant(rows, carry, spans), signals, lives), signals, lives, spans)
+    return aggregate(hold(relevant(rows, carry, spans, signals), signals, lives), signals, lives, spans)
 
 
 def _admit(buffer: pl.DataFrame, rows: pl.DataFrame, late: Bools) -> tuple[pl.DataFrame, int, int]:
@@ -173,9 +171,9 @@ def _changes(was: pl.DataFrame, now: pl.DataFrame, revised: pl.DataFrame, patien
 
 def _nothing_told() -> list[pl.Expr]:
     """Payload of a window that a correction has emptied: no reading, all of its time unknown."""
-    length_s = pl.col("length_s").cast(pl.Float64)
-    told = {"duration_unknown_s": length_s}
-    zero = {name for name in PAYLOAD if name.startswith(("count", "duration", "coverage", "transitions", "historical"))}
+    told = {"duration_unknown_s": (pl.col("window_end") - pl.col("window_start")) / SECOND_US}
+    empty = ("count", "duration", "coverage", "share", "transitions", "historical")
+    zero = {name for name in PAYLOAD if name.startswith(empty)}
     return [
         told.get(name, pl.lit(0 if name in zero else None)).cast(dtype).alias(name)
         if not isinstance(dtype, pl.List)

@@ -12,11 +12,16 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
-from streams.core.frames import BAD, HISTORICAL, ID
-from streams.core.times import NEVER_US
+from streams.core.frames import BAD, BIRTH, FORCED, HISTORICAL, ID
+from streams.core.times import NEVER_US, SECOND_US
 from streams.core.window.signals import Bools, Floats, Ints, Signals, Spans, codes
 
-# A buffered reading. No number is NaN, not null: arithmetic on it needs no validity bitmap.
+# From here on a double does not hold every integer.
+EXACT: Final = 2**53
+LATELY_US: Final = 10 * SECOND_US
+KEPT: Final = FORCED | HISTORICAL | BIRTH
+# A buffered reading. No number is NaN, not null: arithmetic on it needs no validity bitmap. `residual` is what the
+# double loses of a 64-bit integer (at most 512): two bytes keep a counter exact, where eight more would double it.
 BUFFERED: Final = pl.Schema(
     {
         "signal_id": ID,
@@ -24,13 +29,14 @@ BUFFERED: Final = pl.Schema(
         "event_time": pl.Int64(),
         "expires": pl.Int64(),
         "value": pl.Float64(),
+        "residual": pl.Int16(),
         "label": ID,
         "quality": pl.Int8(),
         "sequence": pl.Int64(),
-        "historical": pl.Boolean(),
+        "flags": pl.Int8(),
     }
 )
-IDENTITY: Final = ("signal_id", "event_time", "value", "label", "quality")
+IDENTITY: Final = ("signal_id", "event_time", "value", "residual", "label", "quality")
 
 
 class Lives(Protocol):
@@ -45,9 +51,9 @@ class Lives(Protocol):
 class Held:
     """Readings sorted by (signal, event time), one per signal and instant; `until` (us) is when the value ends.
 
-    `index` is the row in `frame`; `entry` the dictionary version as of event time; `live` marks the readings that were
-    not sent as historical (None: all of them); `repeated` whether any reading was left out because another one of the
-    same signal and instant won.
+    `index` is the row in `frame`; `entry` the dictionary version as of event time; `flags` are KEPT ones of frames.py
+    (None: nothing is flagged); `repeated` whether any reading was left out because another one of the same signal and
+    instant won.
     """
 
     frame: pl.DataFrame
@@ -58,7 +64,7 @@ class Held:
     value: Floats
     quality: Ints
     entry: Ints
-    live: Bools | None
+    flags: Ints | None
     repeated: bool
 
 
@@ -82,41 +88,83 @@ def arrive(frame: pl.DataFrame, code: Ints, signals: Signals) -> pl.DataFrame:
             frame["event_time"],
             pl.Series("expires", expires),
             number.alias("value"),
+            _residual(frame["value_long"]),
             frame["value_string"].alias("label"),
             quality.alias("quality"),
             frame["sequence"],
-            ((frame["flags"].fill_null(0) & HISTORICAL) != 0).alias("historical"),
+            (frame["flags"].fill_null(0) & KEPT).cast(pl.Int8),
         ]
     )
+
+
+def _residual(sent: pl.Series) -> pl.Series:
+    """`residual` of integers as sent (null where there is none)."""
+    if sent.null_count() == len(sent) or not ((sent > EXACT) | (sent < -EXACT)).any():
+        return pl.Series("residual", np.zeros(len(sent), np.int16))
+    exact = sent.fill_null(0).to_numpy()
+    return pl.Series("residual", (exact - whole(exact.astype(np.float64))).astype(np.int16))
+
+
+def whole(value: Floats) -> Ints:
+    """As 64-bit integers. 2^63, to which the largest ones are rounded, wraps: a residual brings it back."""
+    with np.errstate(invalid="ignore"):
+        return value.astype(np.int64)
 
 
 def last_before(frame: pl.DataFrame, instant: int) -> Bools:
     """Mask of the readings that are, before `instant` (us), the latest of their signal (several where they repeat)."""
     code, time = codes(frame["signal_id"]), frame["event_time"].to_numpy()
     latest = np.full(int(code.max(initial=-1)) + 1, NEVER_US)
-    np.maximum.at(latest, code, np.where(time < instant, time, NEVER_US))
+    before = time < instant
+    # Most signals have spoken lately: finding the latest of few readings spares a pass over the whole buffer.
+    lately = np.flatnonzero(before & (time >= instant - LATELY_US))
+    np.maximum.at(latest, code[lately], time[lately])
+    earlier = np.flatnonzero(before & (latest == NEVER_US)[code])
+    np.maximum.at(latest, code[earlier], time[earlier])
     found: Bools = time == latest[code]
     return found
 
 
-def relevant(state: pl.DataFrame, carry: pl.DataFrame, spans: Spans) -> pl.DataFrame:
-    """Readings inside `spans`, and the latest of each signal before them, from the buffer or else from `carry`."""
+def relevant(state: pl.DataFrame, carry: pl.DataFrame, spans: Spans, signals: Signals) -> pl.DataFrame:
+    """Readings inside `spans`, and the latest of each signal before them, from the buffer or else from `carry`.
+
+    Of a signal whose readings say something only against the one before (`Signals.tracked`), also the latest that
+    counts, however long ago it was.
+    """
     begin, end = min(low for low, _ in spans.values()), max(high for _, high in spans.values())
     time = state["event_time"].to_numpy()
-    rows = state.filter(pl.Series(((time >= begin) & (time < end)) | last_before(state, begin)))
+    latest = last_before(state, begin)
+    chosen, doubtful = ((time >= begin) & (time < end)) | latest, np.zeros(0, np.int64)
+    if signals.any_tracked.any():
+        doubtful = _doubtful(state.filter(pl.Series(latest)), signals)
+        if doubtful.size:
+            chosen |= (time < begin) & np.isin(codes(state["signal_id"]), doubtful)
+    rows = state.filter(pl.Series(chosen))
     if not carry.height:
         return rows
-    held = codes(rows["signal_id"].filter(rows["event_time"] < begin))
-    carried = carry.filter(pl.Series(~np.isin(codes(carry["signal_id"]), held)))
+    held = np.unique(codes(rows["signal_id"].filter(rows["event_time"] < begin)))
+    own, earlier = codes(carry["signal_id"]), carry["earlier"].to_numpy()
+    wanted = np.where(earlier, ~np.isin(own, np.setdiff1d(held, doubtful)), ~np.isin(own, held))
+    carried = carry.filter(pl.Series(wanted))
+    if (wanted & earlier).any():  # which may be the latest as well
+        carried = carried.unique(["signal_id", "event_time"])
     carried = carried.with_columns(pl.lit(0, pl.Int64()).alias("expires")).select(BUFFERED.names())
     return pl.concat([rows, carried])
+
+
+def _doubtful(latest: pl.DataFrame, signals: Signals) -> Ints:
+    """Codes of the tracked signals whose latest readings may not count: the reading before may lie further back."""
+    suspect = (latest["quality"] == BAD) | ((latest["flags"] & BIRTH) != 0)
+    code = np.unique(codes(latest["signal_id"].filter(suspect)))
+    return code[signals.tracked(code)]
 
 
 def hold(frame: pl.DataFrame, signals: Signals, lives: Lives) -> Held:
     """Sort, keep one reading per signal and instant, and tell until when each stands.
 
     A value stands until the next reading of its signal, but no longer than its holding time. The value of an on-change
-    signal is also bound by its source's life: it stands no longer than the highest event time seen of that source.
+    signal is also bound by its source's life: it stands no longer than the highest event time seen of that source. No
+    value outlasts a change of its unit or scaling.
     """
     code, time = codes(frame["signal_id"]), frame["event_time"].to_numpy()
     index = _order(code, time)
@@ -130,11 +178,13 @@ def hold(frame: pl.DataFrame, signals: Signals, lives: Lives) -> Held:
     until = time + signals.hold_us[entry]
     follows = code[1:] == code[:-1]
     until[:-1] = np.where(follows, np.minimum(until[:-1], time[1:]), until[:-1])
+    if signals.scaling.changes:
+        until = np.minimum(until, signals.scaling.until[entry])
     bound = signals.on_change[entry]
     if bound.any():
         life = np.maximum(lives.at(codes(frame["source_id"])[index]), time)
         until = np.where(bound, np.minimum(until, life), until)
-    historical = frame["historical"]
+    flags = frame["flags"].to_numpy()
     return Held(
         frame=frame,
         index=index,
@@ -144,7 +194,7 @@ def hold(frame: pl.DataFrame, signals: Signals, lives: Lives) -> Held:
         value=frame["value"].to_numpy()[index],
         quality=frame["quality"].to_numpy()[index].astype(np.int64),
         entry=entry,
-        live=~historical.to_numpy()[index] if historical.any() else None,
+        flags=flags[index].astype(np.int64) if flags.any() else None,
         repeated=repeated,
     )
 
@@ -163,7 +213,8 @@ def _order(code: Ints, time: Ints) -> Ints:
 def _winners(frame: pl.DataFrame, index: Ints, same: Bools) -> Ints:
     """Positions in `index` to keep: of repeats the highest source sequence, then the highest in a fixed total order.
 
-    The order is over texts and numbers, never codes, which differ between processes. What came live was not historical.
+    The order is over texts and numbers, never codes, which differ between processes. What came live was not historical,
+    what was reported was no birth, and what was measured was not forced.
     """
     involved = np.flatnonzero(np.append(same, False) | np.append(False, same))
     rows = frame[index[involved]].select(
@@ -171,10 +222,11 @@ def _winners(frame: pl.DataFrame, index: Ints, same: Bools) -> Ints:
         "event_time",
         "sequence",
         pl.col("value").fill_nan(None),
+        "residual",
         pl.col("label").cast(pl.String),
         "quality",
         pl.col("source_id").cast(pl.String),
-        ~pl.col("historical"),
+        *((pl.col("flags") & flag == 0).alias(f"not_{flag}") for flag in (HISTORICAL, BIRTH, FORCED)),
         pl.Series("place", involved),
     )
     best = rows.sort(rows.columns, nulls_last=False).unique(["signal_id", "event_time"], keep="last")

@@ -2,7 +2,7 @@
 
 A code is the physical value of a Categorical `signal_id`: equal ids have equal codes in every frame of a process, so a
 look-up is an array access. Version 0 stands for signals that the dictionary does not know: they are windowed with the
-defaults and never lost.
+defaults and never lost. What `core.dictionary` finds faulty is set aside here as everywhere.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.core.dictionary import MAX_PERIOD_MS
+from streams.core.dictionary import COUNTERS, LABELS
+from streams.core.dictionary import versions as versions_of
 from streams.core.frames import ID
-from streams.core.times import SECOND_US
+from streams.core.times import FOREVER_US, NEVER_US, SECOND_US
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -25,7 +26,6 @@ Bools = npt.NDArray[np.bool_]
 # Closed windows by length in us: begin of the first and end of the last, in us.
 Spans = Mapping[int, tuple[int, int]]
 
-DISCRETE_ROLES: Final = ("state", "phase", "alarm", "batch_id")
 TEXTS: Final = pl.Schema(
     {
         "signal_id": ID,
@@ -37,6 +37,20 @@ TEXTS: Final = pl.Schema(
         "role": pl.String(),
     }
 )
+VERSION: Final = pl.Schema(
+    {
+        **TEXTS,
+        "valid_from": pl.Int64(),
+        "reporting": pl.String(),
+        "period_ms": pl.Int64(),
+        "factor": pl.Float64(),
+        "offset": pl.Float64(),
+        "rollover": pl.Int64(),
+        "window_lengths_s": pl.List(pl.Int32()),
+    }
+)
+# Versions of a signal that differ in one of these tell values that must not be mixed.
+SCALING: Final = ("unit", "factor", "offset")
 
 
 @dataclass(frozen=True)
@@ -55,11 +69,27 @@ def codes(series: pl.Series) -> Ints:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """Runs of versions with equal unit and scaling; all fields but `changes` by version.
+
+    `number` is the run's own, `since` and `until` (us) are its ends, open at a signal's first and last version;
+    `changes` whether any signal has several. Labels have no unit: a discrete signal has one run.
+    """
+
+    number: Ints
+    since: Ints
+    until: Ints
+    changes: bool
+
+
+@dataclass(frozen=True)
 class Signals:
     """Versions of all signals, sorted by (signal, valid_from); `first` and `versions` find them by code.
 
     `hold_us` is how long a value stands without a successor, `lengths` all window lengths in us (ascending), `has` by
-    length which version has it, `any_has` the same by code over all versions.
+    length which version has it, `any_has` the same by code over all versions, `any_tracked` by code whether any version
+    is discrete or a counter. `modulus` is what a counter's rollover takes off the published value (NaN: it has none),
+    `whole_modulus` the same as an exact integer where the published value is the register's (else 0).
     """
 
     texts: pl.DataFrame
@@ -72,6 +102,11 @@ class Signals:
     first: Ints
     versions: Ints
     any_has: Mapping[int, Bools]
+    counter: Bools
+    modulus: Floats
+    whole_modulus: Ints
+    any_tracked: Bools
+    scaling: Scaling
 
     def entry(self, code: Ints, time: Ints) -> Ints:
         """Version of each signal as of event time; before the first version, the first; 0 where unknown."""
@@ -88,6 +123,11 @@ class Signals:
         """Which of these signals have windows of `length` us in any version; None: all signals have."""
         has = self.any_has[length]
         return None if has.all() else has[np.minimum(code, has.size - 1)]
+
+    def tracked(self, code: Ints) -> Bools:
+        """Which of these signals are counters or discrete: what they say depends on the reading before."""
+        found: Bools = self.any_tracked[np.minimum(code, self.any_tracked.size - 1)]
+        return found
 
     def spans(self, begin_us: int, end_us: int) -> Spans:
         """Windows by length, from the one that holds `begin_us` to the last that ends by `end_us`."""
@@ -120,43 +160,74 @@ class Signals:
 
 def prepare(dictionary: pl.DataFrame, defaults: Defaults) -> Signals:
     """The dictionary (`it.signal.v1`, all versions) as arrays; row 0 holds the defaults."""
-    unknown = {"role": "measurement", "reporting": "periodic", "window_lengths_s": []}
-    schema = {**TEXTS, "valid_from": pl.Int64(), "reporting": pl.String(), "period_ms": pl.Int64()}
-    schema["window_lengths_s"] = pl.List(pl.Int32())
-    rows = dictionary.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-    rows = rows.with_columns(pl.col("valid_from").fill_null(0)).sort(pl.col("signal_id").to_physical(), "valid_from")
-    rows = rows.unique(subset=["signal_id", "valid_from"], keep="last", maintain_order=True)
-    rows = pl.concat([pl.DataFrame([unknown], schema=schema), rows])
+    unknown = {"role": "measurement", "reporting": "periodic", "valid_from": 0, "window_lengths_s": []}
+    rows = versions_of(dictionary).select(pl.col(name).cast(dtype) for name, dtype in VERSION.items())
+    rows = pl.concat([pl.DataFrame([unknown], schema=VERSION), rows])
     on_change = (rows["reporting"] == "on_change").fill_null(value=False).to_numpy()
-    period_ms = pl.when(pl.col("period_ms").is_between(1, MAX_PERIOD_MS)).then("period_ms")
-    hold = (period_ms * 1000 * defaults.hold_periods).cast(pl.Int64)
+    hold = (pl.col("period_ms") * 1000 * defaults.hold_periods).cast(pl.Int64)
     periodic = rows.select(hold.fill_null(defaults.hold_unknown_us)).to_series().to_numpy()
-    wanted = [[length for length in own or () if length > 0] for own in rows["window_lengths_s"].to_list()]
-    lengths = [tuple(own or defaults.lengths_s) for own in wanted]
+    lengths = [tuple(own or defaults.lengths_s) for own in rows["window_lengths_s"].to_list()]
     distinct = sorted({length * SECOND_US for own in lengths for length in own})
     has = {length: np.array([length // SECOND_US in own for own in lengths]) for length in distinct}
     code = codes(rows["signal_id"][1:]) if rows.height > 1 else np.zeros(0, np.int64)
-    size = int(code.max(initial=-1)) + 2
-    first, versions = np.zeros(size, np.int64), np.ones(size, np.int64)
-    first[code[::-1]] = np.arange(rows.height - 1, 0, -1)
-    versions[: size - 1] = np.maximum(np.bincount(code, minlength=size - 1), 1)
+    first, versions = _places(code)
     any_has = {length: _by_code(own, code, first) for length, own in has.items()}
+    discrete, counter = (rows["role"].is_in(roles).to_numpy() for roles in (LABELS, COUNTERS))
+    modulus, whole_modulus = _moduli(rows)
     return Signals(
         texts=rows.select(TEXTS.names()),
-        valid_from=rows["valid_from"].fill_null(0).to_numpy(),
+        valid_from=rows["valid_from"].to_numpy(),
         hold_us=np.where(on_change, defaults.carry_limit_us, periodic),
         on_change=on_change,
-        discrete=rows["role"].is_in(DISCRETE_ROLES).fill_null(value=False).to_numpy(),
+        discrete=discrete,
         lengths=tuple(distinct),
         has=has,
         first=first,
         versions=versions,
         any_has=any_has,
+        counter=counter,
+        modulus=modulus,
+        whole_modulus=whole_modulus,
+        any_tracked=_by_code(discrete | counter, code, first),
+        scaling=_scaling(rows, np.append(-1, code)),
     )
 
 
+def _places(code: Ints) -> tuple[Ints, Ints]:
+    """`first` and `versions` by code, from the codes of versions 1 on; one code more, which no signal has."""
+    size = int(code.max(initial=-1)) + 2
+    first, versions = np.zeros(size, np.int64), np.ones(size, np.int64)
+    first[code[::-1]] = np.arange(code.size, 0, -1)
+    versions[: size - 1] = np.maximum(np.bincount(code, minlength=size - 1), 1)
+    return first, versions
+
+
 def _by_code(has: Bools, code: Ints, first: Ints) -> Bools:
-    """Whether any version of a signal has the length; signals without a version as version 0."""
+    """Whether any version of a signal has it; signals without a version as version 0."""
     found = np.where(first == 0, has[0], False)
     np.logical_or.at(found, code, has[1:])
     return found
+
+
+def _moduli(rows: pl.DataFrame) -> tuple[Floats, Ints]:
+    """`modulus` and `whole_modulus`: the register itself runs 0..rollover, published is that times the factor."""
+    register = pl.col("rollover") + 1
+    whole = pl.when((pl.col("factor") == 1) & (pl.col("offset") == 0)).then(register).fill_null(0)
+    told = rows.select((register * pl.col("factor")).fill_null(np.nan).alias("modulus"), whole.alias("whole"))
+    return told["modulus"].to_numpy(), told["whole"].to_numpy()
+
+
+def _scaling(rows: pl.DataFrame, owner: Ints) -> Scaling:
+    """Runs of equal SCALING; `owner` is the signal's code by version."""
+    told = rows.select(pl.when(~pl.col("role").is_in(LABELS)).then(pl.col(SCALING)))
+    alike = told.select(pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in SCALING))
+    begins = np.append(True, ~alike.to_series().to_numpy()[1:] | (owner[1:] != owner[:-1]))
+    number, starts = np.cumsum(begins) - 1, np.flatnonzero(begins)
+    since = rows["valid_from"].to_numpy()[starts]
+    follows = owner[starts[1:]] == owner[starts[:-1]]
+    return Scaling(
+        number=number,
+        since=np.where(np.append(False, follows), since, NEVER_US)[number],
+        until=np.where(np.append(follows, False), np.append(since[1:], 0), FOREVER_US)[number],
+        changes=bool(follows.any()),
+    )

@@ -17,6 +17,7 @@ correction horizon their windows are revised, and after a longer silence the tim
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,6 +43,7 @@ from streams.core.window.revise import (
 )
 from streams.core.window.rows import BUFFERED, arrive, hold, relevant, repeats
 from streams.core.window.signals import Defaults, Signals, codes, prepare
+from streams.core.window.standing import gauges
 from streams.core.window.watermark import SOURCE, Patience, Sources, idle, progress
 
 READING: Final = Table("reading", BUFFERED)
@@ -56,7 +58,10 @@ GAUGE_FOR_US: Final = SECOND_US // 4  # longer than the pause between two timers
 
 @dataclass(frozen=True)
 class WindowConfig:
-    """Times in us, lengths in s. `carry_limit_us` is how long an on-change value is carried while its source lives."""
+    """Times in us, lengths in s. `carry_limit_us` is how long an on-change value is carried while its source lives.
+
+    `disorder_of` and `idle_of` hold, by source id, what single sources have instead.
+    """
 
     allowed_disorder_us: int = 2 * SECOND_US
     idle_after_us: int = 10 * SECOND_US
@@ -65,11 +70,14 @@ class WindowConfig:
     carry_limit_us: int = 86_400 * SECOND_US
     hold_periods: float = 2.5
     hold_unknown_us: int = 60 * SECOND_US
+    disorder_of: Mapping[str, int] = field(default_factory=dict)
+    idle_of: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def patience(self) -> Patience:
         """The part that watermarks go by."""
-        return Patience(self.allowed_disorder_us, self.idle_after_us, self.correction_horizon_us)
+        limits = (self.allowed_disorder_us, self.idle_after_us, self.correction_horizon_us)
+        return Patience(*limits, self.disorder_of, self.idle_of)
 
     @property
     def defaults(self) -> Defaults:
@@ -117,7 +125,7 @@ class Window:
         signals, patience, before_us = self._signals(context), self.config.patience, _watermark(state)
         source, time, logged = codes(frame["source_id"]), frame["event_time"].to_numpy(), frame["_time"].to_numpy()
         before = Sources.of(state["source"])
-        after = before.after(source, time, logged, moment.now_us)
+        after = before.after(source, time, logged, moment.now_us, before_us, patience)
         changes = {"source": Change(upsert=after.rows(frame["source_id"], source))}
         made = progress(before, after, source, time, logged, before_us, patience)
         out = {}
@@ -146,13 +154,13 @@ class Window:
         sources = Sources.of(state["source"])
         watermark_us = idle(sources, before_us, moment, self.config.patience)
         signals = self._signals(context)
-        gauges = self._gauges(state, signals, before_us, moment.now_us)
+        told = self._gauges(state, signals, sources, moment)
         if watermark_us <= before_us:
-            return Result(watermark_us=before_us, gauges=gauges)
+            return Result(watermark_us=before_us, gauges=told)
         ends = int(sources.latest.max()) + signals.longest_hold_us
         due = signals.spans(before_us, watermark_us).values()
         if not any(begin <= ends for begin, _ in due):
-            return Result(watermark_us=watermark_us, gauges=gauges)
+            return Result(watermark_us=watermark_us, gauges=told)
         advance = Advance(state, signals, sources, NO_READINGS, before_us, watermark_us, moment.now_us)
         return self._result(advance, NONE, {}, {})
 
@@ -162,15 +170,15 @@ class Window:
             self._prepared = (context.version, prepare(context.frame(topology.SIGNAL.name), self.config.defaults))
         return self._prepared[1]
 
-    def _gauges(self, state: Tables, signals: Signals, watermark_us: int, now_us: int) -> dict[str, int]:
-        """Windows that hold a reading and are not closed; counted every other second, for it looks at the buffer."""
-        if now_us % GAUGE_EVERY_US >= GAUGE_FOR_US:
+    def _gauges(self, state: Tables, signals: Signals, sources: Sources, moment: Moment) -> dict[str, int]:
+        """Open windows that hold a reading, and sources; counted every other second, for it looks at the buffer."""
+        if moment.now_us % GAUGE_EVERY_US >= GAUGE_FOR_US:
             return {}  # nothing is remembered here: one core serves all tasks
-        time, count = pl.col("event_time"), 0
+        time, count, watermark_us = pl.col("event_time"), 0, _watermark(state)
         for length in signals.lengths:
             held = state["reading"].filter(time >= watermark_us // length * length)
             count += held.select("signal_id", time // length).n_unique() if held.height else 0
-        return {"open_windows": count}
+        return {"open_windows": count} | gauges(sources, watermark_us, moment, self.config.patience)
 
     def _close(self, advance: Advance) -> pl.DataFrame:
         """First revisions (EMITTED) of the windows that the watermark has passed."""
@@ -178,7 +186,7 @@ class Window:
         if not spans:
             return NONE
         buffer = pl.concat([advance.state["reading"], advance.rows])
-        frame = relevant(buffer, advance.state["carry"], spans)
+        frame = relevant(buffer, advance.state["carry"], spans, advance.signals)
         held = hold(frame, advance.signals, advance.lives)
         if held.repeated:
             code, time = codes(frame["signal_id"]), frame["event_time"].to_numpy()

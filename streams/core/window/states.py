@@ -1,13 +1,14 @@
 """Time in state of discrete signals. Enters: pieces of held values. Leaves: labels, time in each, transitions.
 
 A label is the reading's text, or its number where it has none. Labels of a window are sorted; bad readings end a state.
-A transition is a reading in the window, not bad, whose label differs from that of the value before it in the window:
-the previous reading that is not bad, or the value carried in. A carried value still counts where the first reading
-falls exactly on the window's begin, so no change of state is lost between two windows, and none counts twice.
+A transition is a reading in the window, not bad, whose label differs from that of the signal's previous reading that is
+not bad, however long ago that was and whatever the dictionary said then: no change of state is lost at a window's
+border, in a gap, between two versions or at a restart, and none counts twice.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,24 +24,56 @@ STATES: Final = pl.Schema(
 )
 
 
-def moves(held: Held, signals: Signals, row: Ints, span: Ints, reading: Bools, group: Ints) -> pl.DataFrame | None:
-    """Pieces of discrete signals that are not bad, with their labels; None: none (arguments as `aggregate.Pieces`)."""
+@dataclass(frozen=True)
+class Labels:
+    """Labels of the discrete readings that are not bad; `place` finds them by position in `Held`, -1: it has none.
+
+    `changed` tells which differ from the signal's label before.
+    """
+
+    place: Ints
+    label: pl.Series
+    changed: Bools
+
+
+def telling(held: Held, signals: Signals) -> Bools:
+    """Readings of discrete signals that a transition is told against."""
+    found: Bools = signals.discrete[held.entry] & (held.quality != BAD)
+    return found
+
+
+def labels(held: Held, signals: Signals) -> Labels | None:
+    """The labels of the readings; None: no discrete signal is there."""
     if not signals.discrete.any():
         return None
-    discrete = signals.discrete[held.entry[row]] & (held.quality[row] != BAD)
-    if not discrete.any():
+    told = np.flatnonzero(telling(held, signals))
+    if not told.size:
         return None
-    index = held.index[row[discrete]]
-    pieces = pl.DataFrame(
+    number = pl.Series("value", held.value[told], nan_to_null=True).cast(pl.Int64, strict=False).cast(pl.String)
+    text = pl.select(pl.coalesce(held.frame["label"].gather(held.index[told]).cast(pl.String), number)).to_series()
+    code = held.code[told]
+    differs = text.ne_missing(text.shift(1)).to_numpy()
+    place = np.full(held.code.size, -1)
+    place[told] = np.arange(told.size)
+    return Labels(place, text.alias("label"), differs & np.append(False, code[1:] == code[:-1]))
+
+
+def moves(known: Labels, row: Ints, span: Ints, reading: Bools, group: Ints) -> pl.DataFrame | None:
+    """Pieces of discrete signals that are not bad, with their labels; None: none (arguments as `aggregate.Pieces`)."""
+    place = known.place[row]
+    own = np.flatnonzero(place >= 0)
+    if not own.size:
+        return None
+    place = place[own]
+    return pl.DataFrame(
         [
-            pl.Series("group", group[discrete]),
-            held.frame["label"].gather(index).cast(pl.String).alias("label"),
-            pl.Series("value", held.value[row[discrete]], nan_to_null=True),
-            pl.Series("span", span[discrete]),
-            pl.Series("reading", reading[discrete]),
+            pl.Series("group", group[own]),
+            known.label.gather(place),
+            pl.Series("span", span[own]),
+            pl.Series("reading", reading[own]),
+            pl.Series("transitions", reading[own] & known.changed[place]),
         ]
     )
-    return pieces.with_columns(pl.coalesce("label", pl.col("value").cast(pl.Int64, strict=False).cast(pl.String)))
 
 
 def states(pieces: list[pl.DataFrame], groups: int) -> list[pl.Series]:
@@ -52,11 +85,8 @@ def states(pieces: list[pl.DataFrame], groups: int) -> list[pl.Series]:
 
 def _spread(pieces: pl.DataFrame, groups: int) -> list[pl.Series]:
     """Labels, durations and transitions of every group, also of those without a piece."""
-    same = pl.col("group") == pl.col("group").shift(1)
-    # A carried value is the first piece of its window: only a reading can differ from what was before it.
-    changed = same & pl.col("label").ne_missing(pl.col("label").shift(1))
-    moves = pieces.select("group", changed.fill_null(value=False).alias("transitions")).group_by("group").sum()
-    labels = (
+    moved = pieces.select("group", "transitions").group_by("group").sum()
+    in_state = (
         pieces.filter((pl.col("reading") | (pl.col("span") > 0)) & pl.col("label").is_not_null())
         .group_by("group", "label")
         .agg(pl.col("span").sum())
@@ -65,8 +95,8 @@ def _spread(pieces: pl.DataFrame, groups: int) -> list[pl.Series]:
         .agg(pl.col("label").alias("states"), (pl.col("span") / SECOND_US).alias("state_durations_s"))
     )
     every = pl.DataFrame({"group": np.arange(groups)})
-    joined = every.join(labels, on="group", how="left", maintain_order="left")
-    joined = joined.join(moves, on="group", how="left", maintain_order="left")
+    joined = every.join(in_state, on="group", how="left", maintain_order="left")
+    joined = joined.join(moved, on="group", how="left", maintain_order="left")
     filled = (pl.col(name).cast(dtype).fill_null(_nothing(name)) for name, dtype in STATES.items())
     return joined.select(filled).get_columns()
 

@@ -39,7 +39,11 @@ class RawWindows:
 
     def __init__(self, config: WindowConfig) -> None:
         self._window: StageCore = Window(config)
-        rows = [{**row, "signal_id": address(number)} for number, row in zip(range(SIGNALS), dictionary(), strict=True)]
+        own = {"role": "measurement", "valid_from": 0}
+        rows = [
+            {**row, **own, "signal_id": address(number)}
+            for number, row in zip(range(SIGNALS), dictionary(), strict=True)
+        ]
         signals = pl.DataFrame(rows, schema=columns(contracts.load(SIGNAL.name).schema))
         self._context = Context({SIGNAL.name: signals}, 1)
 
