@@ -1,4 +1,4 @@
-"""Names of time zones. Enters: a name. Leaves: whether it is one."""
+"""Names of time zones. Enters: names from the IT context. Leaves: those that are zones."""
 
 from __future__ import annotations
 
@@ -12,3 +12,10 @@ def known(name: str) -> bool:
     except pl.exceptions.ComputeError:
         return False
     return True
+
+
+def fit(names: pl.Series) -> tuple[pl.Series, int]:
+    """`names` (texts) with null in place of what is no zone, and how many those were."""
+    unknown = [name for name in names.drop_nulls().unique().to_list() if not known(name)]
+    wrong = names.is_in(unknown).fill_null(value=False)
+    return names.set(wrong, None), int(wrong.sum())

@@ -16,7 +16,8 @@ SIGNS: Final = {
     "1": "", "Cel": "°C", "[degF]": "°F", "N.m": "N·m", "m3/h": "m³/h", "mL": "ml", "L": "l", "um": "µm", "Ohm": "Ω",
     "{item}": "items", "/h": "per h", "/min": "per min",
 }  # fmt: skip
-_CLOSED: Final = {
+# What ended an alert, where its condition did not.
+CLOSED: Final = {
     "rule_removed": "its rule was removed",
     "rule_changed": "its rule has other limits now",
     "signal_removed": "its rule does not watch this signal any longer",
@@ -58,7 +59,7 @@ class Facts:
 def sentence(facts: Facts) -> str:
     """One sentence about a transition, with a full stop."""
     standing = facts.state == "active"
-    if facts.reason in _CLOSED:
+    if facts.reason in CLOSED:
         text = _withdrawn(facts)
     else:
         text = _standing(facts) if standing else _over(facts)
@@ -102,7 +103,7 @@ def clock(time_us: int, told_us: int) -> str:
 
 
 def _withdrawn(facts: Facts) -> str:
-    why = f"closed after {_lasted(facts)}, as {_CLOSED[facts.reason]}"
+    why = f"closed after {_lasted(facts)}, as {CLOSED[facts.reason]}"
     return f"{facts.name}{_at(facts)}: {facts.kind} {facts.title!r} {why}"
 
 

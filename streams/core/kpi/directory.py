@@ -11,12 +11,11 @@ from typing import Final
 import polars as pl
 
 from streams import topology
-from streams.core import dictionary
+from streams.core import dictionary, zones
 from streams.core.context import Context
 from streams.core.frames import ID
 from streams.core.redundancy.members import members
 from streams.core.times import FOREVER_US, NEVER_US, SECOND_US
-from streams.core.zones import known as known_zone
 
 STATE: Final = 0
 GOOD_COUNTER: Final = 1
@@ -131,7 +130,8 @@ def _sources(signals: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
 def _calendar(frame: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """The entries that hold for each unit: its own, its line's and its site's (they add up)."""
     entries = frame.filter(pl.col("start") < pl.col("end")).unique("entry_id", keep="last", maintain_order=True)
-    entries = entries.with_columns(time_zone=_zones(entries["time_zone"]))
+    # An unknown zone is as good as none.
+    entries = entries.with_columns(time_zone=zones.fit(entries["time_zone"].cast(pl.String))[0])
     entries = entries.select(
         pl.col("entry_id", "kind", "name", "time_zone").cast(pl.String),
         pl.col("start", "end").cast(pl.Int64),
@@ -148,12 +148,6 @@ def _calendar(frame: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
         .select("work_unit", "entry_id", "kind", "name", "start", "end", "time_zone")
         .sort("work_unit", "start", "entry_id")
     )
-
-
-def _zones(names: pl.Series) -> pl.Series:
-    """`names` where they are time zones (IANA), else null: an unknown one is as good as none."""
-    known = {name: known_zone(name) for name in names.drop_nulls().unique().to_list()}
-    return pl.Series([name if name is not None and known[name] else None for name in names], dtype=pl.String())
 
 
 def _orders(frame: pl.DataFrame, units: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

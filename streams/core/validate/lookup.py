@@ -78,11 +78,10 @@ class Lookup:
         for fault in (*dictionary.check(frame), *members.check(frame)):
             self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
         versions = dictionary.versions(frame)
-        names = versions["time_zone"]
-        unknown = [name for name in names.drop_nulls().unique().to_list() if not zones.known(name)]
+        names, unknown = zones.fit(versions["time_zone"])
         if unknown:
-            self.faults["unknown_time_zone"] = int(names.is_in(unknown).sum())
-            versions = versions.with_columns(time_zone=names.set(names.is_in(unknown).fill_null(value=False), None))
+            self.faults["unknown_time_zone"] = unknown
+            versions = versions.with_columns(time_zone=names)
         self.zoned = versions["time_zone"].null_count() < versions.height
         self.rows = _rows(versions)
         self.ranged = bool((self.rows["low"].is_finite() | self.rows["high"].is_finite()).any())

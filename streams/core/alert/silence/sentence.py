@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from streams.core.alert.sentence import clock, duration, quantity
+from streams.core.alert.sentence import CLOSED, clock, duration, quantity
 from streams.core.alert.silence.watch import BAD_QUALITY, FROZEN, MISSING, SEGMENT_DOWN, SOURCE_OFFLINE
 from streams.core.times import SECOND_US
 
-_CLOSED: Final = {
-    "rule_removed": "its rule was removed",
-    "rule_changed": "its rule has other limits now",
-    "signal_removed": "nobody watches it any longer",
-}
+_CLOSED: Final = {**CLOSED, "signal_removed": "nobody watches it any longer"}
 
 
 @dataclass(frozen=True)
