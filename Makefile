@@ -12,7 +12,7 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench chaos evaluate wheel lock clean
+.PHONY: help demo test lint format docs pictures bench chaos evaluate wheel lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -35,10 +35,13 @@ format: $(VENV)/.dev ## let ruff format and repair what it can
 docs: $(VENV)/.runtime ## write diagram and tables of README.md anew from streams/topology.py
 	$(BIN)/python -m streams.diagram
 
+pictures: $(VENV)/.dev ## draw the pictures of docs/time.md anew, from runs of the services
+	$(BIN)/python -m tests.pictures.run
+
 bench: $(BENCH_VENV)/.bench ## rates, CPU and latency against the peers -> build/bench.json
 	PYTHONPATH=. $(BENCH_VENV)/bin/python tests/bench/run.py $(ARGS)
 
-chaos: $(VENV)/.dev ## kills, stops and broker restarts while readings flow -> build/chaos.json
+chaos: $(VENV)/.dev ## kills, stops, broker restarts; edges offline, late and repeated data -> build/chaos.json
 	$(BIN)/python tests/chaos/run.py $(ARGS)
 
 evaluate: $(VENV)/.dev ## recorded data through the broker, DATA=folder -> build/evaluation.json

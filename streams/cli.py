@@ -20,7 +20,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ["RUST_BACKTRACE"] = "0"
 
 from streams import logs, topology
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings
+from streams.settings_fields import SettingsError
 
 log = logging.getLogger(__name__)
 

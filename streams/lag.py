@@ -16,7 +16,7 @@ from typing import Any, Final
 from streams.core.times import SECOND_US
 from streams.core.window.standing import Standing
 from streams.core.window.watermark import Patience
-from streams.kafka.lag import TaskLag, read
+from streams.kafka.lag import Late, TaskLag, read
 from streams.settings import Settings
 
 BEHIND: Final = 3
@@ -82,6 +82,8 @@ def as_text(tasks: Sequence[TaskLag], now_us: int, limits: Limits) -> Iterator[s
     for task in tasks:
         waiting = ", ".join(f"{count} offsets of {topic} wait" for topic, count in task.waiting.items())
         yield f"{task.service}/{task.partition}: {_mark(task, now_us)}; {waiting}"
+        if task.late is not None:
+            yield f"    {_corrections(task.late, now_us)}"
         for status in WORDS:
             sources = [source for source in task.sources if source.status == status]
             for source in sources[: limits.sources]:
@@ -95,6 +97,14 @@ def _mark(task: TaskLag, now_us: int) -> str:
     if task.watermark_us is None:
         return "no watermark" if task.begun else "nothing committed yet"
     return f"watermark {instant(task.watermark_us)}, {span((now_us - task.watermark_us) / SECOND_US)} behind now"
+
+
+def _corrections(late: Late, now_us: int) -> str:
+    waited = span((now_us - late.since_us) / SECOND_US)
+    return (
+        f"{late.readings} late readings of {late.signals} signals wait, the first for {waited}: their windows are "
+        "corrected once the log has been read again"
+    )
 
 
 def _told(source: Standing, now_us: int) -> str:
@@ -115,6 +125,9 @@ def as_json(tasks: Sequence[TaskLag], now_us: int, limits: Limits) -> dict[str, 
             "backlog_since": None if one.backlog_since is None else instant(one.backlog_since),
         }
 
+    def late(one: Late) -> dict[str, Any]:
+        return {"signals": one.signals, "readings": one.readings, "since": instant(one.since_us)}
+
     def entry(task: TaskLag) -> dict[str, Any]:
         mark = task.watermark_us
         return {
@@ -125,6 +138,7 @@ def as_json(tasks: Sequence[TaskLag], now_us: int, limits: Limits) -> dict[str, 
             "watermark_lag_s": None if mark is None else (now_us - mark) / SECOND_US,
             "waiting": dict(task.waiting),
             "sources": [source(one) for one in task.sources],
+            "late": None if task.late is None else late(task.late),
             "advice": advice(task, now_us, limits),
         }
 

@@ -7,94 +7,29 @@ argument or PLANTWEAVE_CONFIG); the environment wins. Out: `Settings`, or one `S
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Final, Self
 
 from streams import limits
+from streams.settings_fields import (
+    Check,
+    Fault,
+    SettingsError,
+    check_servers,
+    check_url,
+    checked,
+    choice,
+    existing,
+    line,
+    number,
+)
 
 PREFIX: Final = "PLANTWEAVE_"
 # Read elsewhere: the file's own path, and the folder of the embedded broker's downloads.
 NOT_FIELDS: Final = frozenset({"PLANTWEAVE_CONFIG", "PLANTWEAVE_CACHE"})
 MIB: Final = 1 << 20
-
-# What is wrong with a value and what to do about it; None for a good one.
-Check = Callable[[Any], tuple[str, str] | None]
-
-
-class Fault(NamedTuple):
-    """One thing wrong with the configuration; the value of a secret or of an unknown name is not shown."""
-
-    name: str
-    value: str
-    problem: str
-    remedy: str
-
-
-class SettingsError(ValueError):
-    """The configuration is wrong; `faults` lists everything that is, and the message shows it, one fault per line."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        self.faults = tuple(faults)
-        lines = [f"  {f.name} = {f.value}: {f.problem}. {f.remedy}." for f in faults]
-        super().__init__("\n".join([f"{len(faults)} setting(s) to correct:", *lines]))
-
-
-def _int(default: int, low: int, high: int) -> Any:
-    def check(value: int) -> tuple[str, str] | None:
-        return None if low <= value <= high else ("out of range", f"Give a whole number from {low} to {high}")
-
-    return field(default=default, metadata={"check": check})
-
-
-def _choice(default: str, *others: str) -> Any:
-    choices = sorted({default, *others})
-
-    def check(value: str) -> tuple[str, str] | None:
-        return None if value in choices else ("not one of the choices", f"Give one of {', '.join(map(repr, choices))}")
-
-    return field(default=default, metadata={"check": check})
-
-
-def _text(
-    default: str, pattern: str = r"[^\x00-\x1f]*", form: str = "one line of text", *, secret: bool = False
-) -> Any:
-    def check(value: str) -> tuple[str, str] | None:
-        return None if re.fullmatch(pattern, value) else ("has the wrong form", f"Give {form}")
-
-    return field(default=default, metadata={"check": check, "secret": secret}, repr=not secret)
-
-
-def _path(kind: Callable[[Path], bool], what: str) -> Any:
-    def check(value: str) -> tuple[str, str] | None:
-        return (
-            None if not value or kind(Path(value)) else ("does not exist", f"Give the path of {what}, or leave it out")
-        )
-
-    return field(default="", metadata={"check": check})
-
-
-def _checked(default: str, check: Check) -> Any:
-    return field(default=default, metadata={"check": check})
-
-
-def _check_servers(value: str) -> tuple[str, str] | None:
-    for server in value.split(","):
-        host, _, port = server.strip().rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-            return f"{server.strip()!r} is no HOST:PORT", "Give one or more HOST:PORT with commas between them"
-    return None
-
-
-def _check_url(value: str) -> tuple[str, str] | None:
-    parts = urlsplit(value)
-    if not value or (parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc):
-        return None
-    remedy = "Give http://HOST:PORT or https://HOST:PORT, with user name and password in settings of their own"
-    return "is no plain web address", remedy
-
 
 _KAFKA_NAME: Final = (r"[A-Za-z0-9._-]{0,100}", "at most 100 letters, digits, '.', '_' or '-'")
 
@@ -109,46 +44,47 @@ class Settings:
     with the package. `site` and `tenant` are told with what has none of its own: records that could not be decoded.
     """
 
-    bootstrap_servers: str = _checked("127.0.0.1:9092", _check_servers)
-    topic_prefix: str = _text("", *_KAFKA_NAME)
-    site: str = _text("site", r"[^\x00-\x1f]+", "the site's name, one line that is not empty")
-    tenant: str = _text("")
-    partitions: int = _int(6, 1, 256)
-    replication_factor: int = _int(1, 1, 32)
-    framing: str = _choice("single_object", "confluent")
-    registry_url: str = _checked("", _check_url)
-    registry_username: str = _text("", secret=True)
-    registry_password: str = _text("", secret=True)
-    commit_interval_ms: int = _int(100, 10, 60_000)
-    session_timeout_ms: int = _int(10_000, 6_000, 300_000)
-    transaction_timeout_ms: int = _int(10_000, 1_000, 900_000)
-    fetch_max_bytes: int = _int(8 * MIB, MIB // 16, 256 * MIB)
-    chunk_max_bytes: int = _int(32 * MIB, MIB // 16, 256 * MIB)
-    snapshot_min_bytes: int = _int(MIB, 1024, 1024 * MIB)
-    allowed_disorder_ms: int = _int(2_000, 0, 3_600_000)
-    idle_after_ms: int = _int(10_000, 100, 86_400_000)
-    allowed_disorder_by_source: str = _checked("", limits.check)
-    idle_after_by_source: str = _checked("", limits.check)
-    clock_skew_s: int = _int(60, 2, 86_400)
-    clock_skew_readings: int = _int(20, 2, 200)
-    clock_skew_span_s: int = _int(10, 1, 86_400)
-    correction_horizon_s: int = _int(300, 0, 7 * 86_400)
-    kpi_correction_horizon_s: int = _int(86_400, 0, 35 * 86_400)
-    failover_after_ms: int = _int(10_000, 100, 86_400_000)
-    failback_after_ms: int = _int(30_000, 0, 86_400_000)
-    rules_dir: str = _path(Path.is_dir, "a folder")
-    kpi_policy_file: str = _path(Path.is_file, "a KPI policy (TOML)")
-    http_host: str = _text("127.0.0.1", r"[A-Za-z0-9.:_-]+", "an address or host name to listen on")
-    http_port: int = _int(0, 0, 65_535)
-    log_level: str = _choice("info", "debug", "warning", "error")
-    log_format: str = _choice("json", "text")
-    worker_id: str = _text("", *_KAFKA_NAME)
-    security_protocol: str = _choice("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-    sasl_mechanism: str = _choice("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-    sasl_username: str = _text("")
-    sasl_password: str = _text("", secret=True)
-    ssl_cafile: str = _path(Path.is_file, "a file with CA certificates (PEM)")
-    liveness_timeout_s: int = _int(60, 5, 3_600)
+    bootstrap_servers: str = checked("127.0.0.1:9092", check_servers)
+    topic_prefix: str = line("", *_KAFKA_NAME)
+    site: str = line("site", r"[^\x00-\x1f]+", "the site's name, one line that is not empty")
+    tenant: str = line("")
+    partitions: int = number(6, 1, 256)
+    replication_factor: int = number(1, 1, 32)
+    framing: str = choice("single_object", "confluent")
+    registry_url: str = checked("", check_url)
+    registry_username: str = line("", secret=True)
+    registry_password: str = line("", secret=True)
+    commit_interval_ms: int = number(100, 10, 60_000)
+    session_timeout_ms: int = number(10_000, 6_000, 300_000)
+    transaction_timeout_ms: int = number(10_000, 1_000, 900_000)
+    fetch_max_bytes: int = number(8 * MIB, MIB // 16, 256 * MIB)
+    chunk_max_bytes: int = number(32 * MIB, MIB // 16, 256 * MIB)
+    snapshot_min_bytes: int = number(MIB, 1024, 1024 * MIB)
+    allowed_disorder_ms: int = number(2_000, 0, 3_600_000)
+    idle_after_ms: int = number(10_000, 100, 86_400_000)
+    allowed_disorder_by_source: str = checked("", limits.check)
+    idle_after_by_source: str = checked("", limits.check)
+    clock_skew_s: int = number(60, 2, 86_400)
+    clock_skew_readings: int = number(20, 2, 200)
+    clock_skew_span_s: int = number(10, 1, 86_400)
+    correction_horizon_s: int = number(86_400, 0, 7 * 86_400)
+    correction_memory_s: int = number(300, 10, 86_400)
+    kpi_correction_horizon_s: int = number(86_400, 0, 35 * 86_400)
+    failover_after_ms: int = number(10_000, 100, 86_400_000)
+    failback_after_ms: int = number(30_000, 0, 86_400_000)
+    rules_dir: str = existing(Path.is_dir, "a folder")
+    kpi_policy_file: str = existing(Path.is_file, "a KPI policy (TOML)")
+    http_host: str = line("127.0.0.1", r"[A-Za-z0-9.:_-]+", "an address or host name to listen on")
+    http_port: int = number(0, 0, 65_535)
+    log_level: str = choice("info", "debug", "warning", "error")
+    log_format: str = choice("json", "text")
+    worker_id: str = line("", *_KAFKA_NAME)
+    security_protocol: str = choice("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    sasl_mechanism: str = choice("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    sasl_username: str = line("")
+    sasl_password: str = line("", secret=True)
+    ssl_cafile: str = existing(Path.is_file, "a file with CA certificates (PEM)")
+    liveness_timeout_s: int = number(60, 5, 3_600)
 
     @classmethod
     def load(cls, env: Mapping[str, str], file: Path | None = None) -> Self:

@@ -81,7 +81,7 @@ VALIDATE: Final = Stage(
     reads=(RAW_READING, RAW_BATCH),
     context=(SIGNAL,),
     writes=(READING, REJECTED, UNKNOWN, ALERT),
-    text="time, resolve, scale, normalise quality, reject what cannot be interpreted, alert on clocks",
+    text="time, resolve, scale, normalise quality, reject what cannot be interpreted, alert on clocks and dictionary",
 )
 WINDOW_STAGE: Final = Stage(
     "window",

@@ -9,7 +9,7 @@ import pytest
 
 from streams import cli, lag, topology
 from streams.core.window.standing import Standing
-from streams.kafka.lag import TaskLag
+from streams.kafka.lag import Late, TaskLag
 
 SECOND = 1_000_000
 NOW = 1_700_000_000 * SECOND
@@ -107,3 +107,16 @@ def test_a_service_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -
         cli.main(["lag", "windows"])
     assert ended.value.code == 2
     assert "invalid choice: 'windows' (choose from validate, window" in capsys.readouterr().err
+
+
+def test_late_readings_that_wait_for_their_correction_are_told() -> None:
+    """How many, of how many signals, for how long; that is no lag, and nothing is to be done."""
+    found = task(late=Late(3, 5000, NOW - 12 * SECOND))
+    lines = list(lag.as_text([found], NOW, LIMITS))
+    assert lines[1].startswith(
+        "    5000 late readings of 3 signals wait, the first for 12.0 s: their windows are corrected"
+    )
+    assert lag.advice(found, NOW, LIMITS) == []
+    (entry,) = lag.as_json([found, task()], NOW, LIMITS)["tasks"][:1]
+    assert entry["late"] == {"signals": 3, "readings": 5000, "since": lag.instant(NOW - 12 * SECOND)}
+    assert lag.as_json([task()], NOW, LIMITS)["tasks"][0]["late"] is None

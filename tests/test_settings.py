@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings
+from streams.settings_fields import SettingsError
 
 BAD = sorted((Path(__file__).parent / "config_bad").glob("*.toml"))
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from streams import topology
 from streams.core.redundancy.selection import Redundancy
 from streams.core.stage import StageCore
+from streams.core.times import DAY_US, HOUR_US, SECOND_US
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
 from streams.settings import Settings
@@ -27,7 +28,9 @@ def service_of(stage: topology.Stage, core: StageCore, settings: Settings) -> Se
 
 def redundancy(settings: Settings) -> Redundancy:
     """Which gateway counts, as the settings say; every service that computes has its own."""
-    return Redundancy(settings.failover_after_ms * 1000, settings.failback_after_ms * 1000)
+    # What a correction reads of the log reaches a day, the limit of carried values, further back than its horizon.
+    known_us = settings.correction_horizon_s * SECOND_US + DAY_US + HOUR_US
+    return Redundancy(settings.failover_after_ms * 1000, settings.failback_after_ms * 1000, known_us)
 
 
 __all__ = ["redundancy", "service_factory", "service_of"]

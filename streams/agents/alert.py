@@ -8,6 +8,7 @@ from streams import topology
 from streams.agents import redundancy, service_of
 from streams.core.alert import rule
 from streams.core.alert.stage import Alert
+from streams.core.times import SECOND_US
 from streams.kafka.service import Service
 from streams.settings import Settings
 
@@ -34,5 +35,10 @@ def rules(settings: Settings) -> list[rule.Rule]:
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
     disorder_us = settings.allowed_disorder_ms * 1000
-    core = Alert(rules(settings), disorder_us=disorder_us, redundancy=redundancy(settings))
+    core = Alert(
+        rules(settings),
+        disorder_us=disorder_us,
+        redundancy=redundancy(settings),
+        horizon_us=settings.correction_horizon_s * SECOND_US,
+    )
     return service_of(topology.ALERT_STAGE, core, settings)

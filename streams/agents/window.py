@@ -17,6 +17,7 @@ def config(settings: Settings) -> WindowConfig:
         allowed_disorder_us=settings.allowed_disorder_ms * 1000,
         idle_after_us=settings.idle_after_ms * 1000,
         correction_horizon_us=settings.correction_horizon_s * SECOND_US,
+        memory_us=settings.correction_memory_s * SECOND_US,
         disorder_of={name: ms * 1000 for name, ms in limits.parse(settings.allowed_disorder_by_source).items()},
         idle_of={name: ms * 1000 for name, ms in limits.parse(settings.idle_after_by_source).items()},
     )

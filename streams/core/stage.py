@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -49,10 +49,14 @@ class Change:
 
 
 class Moment(NamedTuple):
-    """Processing time, as an argument: now, and since when the task has read all there was (None: it has not)."""
+    """Processing time, as an argument: now, and since when the task has read all there was (None: it has not).
+
+    `partition`: the task's number, for what only one task of a service is to do.
+    """
 
     now_us: int
     caught_up_since_us: int | None = None
+    partition: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,51 @@ class Result:
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     watermark_us: int | None = None
     gauges: Mapping[str, int] = field(default_factory=dict)
+
+
+class Span(NamedTuple):
+    """Offsets of a partition, from `begin` up to but without `end`."""
+
+    begin: int
+    end: int
+
+
+class LookBack(Protocol):
+    """Readings of the past that a correction needs: what is wanted of the log, and what has been given so far."""
+
+    def wanted(self) -> tuple[Span, ...]:
+        """Offsets to read next, ascending; empty once it has all it needs. Ask again after each round."""
+        ...
+
+    def take(self, frame: pl.DataFrame) -> None:
+        """Rows of what is wanted, as `StageCore.step` gets them: a part of the spans, in the order of the log."""
+        ...
+
+    def left(self) -> bool:
+        """Whether `Corrector.looked` has more to tell once what it told is committed; each result is bounded."""
+        ...
+
+
+@runtime_checkable
+class Corrector(Protocol):
+    """A stage that corrects what is older than its memory by reading `topic`, an input, once more."""
+
+    @property
+    def topic(self) -> str:
+        """Name (without prefix) of the topic that is read again."""
+        ...
+
+    def due(self, state: Tables, moment: Moment) -> bool:
+        """Whether something waits for a correction that should begin now. Cheap: asked about once a second."""
+        ...
+
+    def look_back(self, state: Tables, context: Context, log: Span, moment: Moment) -> LookBack:
+        """Begin a correction of what waits. `log` is what there is: the log's first offset, the task's position."""
+        ...
+
+    def looked(self, back: LookBack, state: Tables, context: Context, moment: Moment) -> Result:
+        """The corrections. `state` may be later than that of `look_back`: steps go on while the log is read."""
+        ...
 
 
 class StageCore(Protocol):
@@ -102,6 +151,12 @@ def apply(table: Table, frame: pl.DataFrame, change: Change) -> pl.DataFrame:
         upsert = upsert.unique(subset=list(table.key), keep="last", maintain_order=True)
         frame = frame.join(upsert, on=list(table.key), how="anti", nulls_equal=True)
     return pl.concat([frame, upsert], rechunk=False)
+
+
+def empty(change: Change) -> bool:
+    """Whether a change changes nothing."""
+    rows = (frame.height for frame in (change.upsert, change.delete) if frame is not None)
+    return change.floor is None and not any(rows)
 
 
 def combine(table: Table, first: Change, second: Change) -> Change:

@@ -72,6 +72,37 @@ async def stop(producer: AIOKafkaProducer) -> None:
         await producer.client.close()
 
 
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer without a group, started or not, also where the broker is away."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await consumer.stop()
+    except (Exception, asyncio.CancelledError) as why:  # it is given up in any case
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        # Where a fetch has just failed aiokafka lets the cancellation of its pause out, as if we had been cancelled.
+        log.debug("consumer did not stop in time: %r", why)
+        await consumer._client.close()
+
+
+def rereading_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """A read-committed consumer without a group, for parts of a log that may be gone: it never moves by itself.
+
+    Raises OffsetOutOfRangeError where what is asked for is gone. Fetches are small, for live ones wait meanwhile.
+    """
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap_servers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=20,
+        retry_backoff_ms=50,
+        max_partition_fetch_bytes=2 * BATCH_BYTES,
+        **security(settings),
+    )
+
+
 def groupless_consumer(settings: Settings) -> AIOKafkaConsumer:
     """A read-committed consumer without a group, for state and context topics."""
     return AIOKafkaConsumer(

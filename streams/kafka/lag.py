@@ -16,6 +16,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streams import topology
 from streams.core.stage import Moment
+from streams.core.times import NEVER_US
+from streams.core.window.past import PENDING, WAITING
 from streams.core.window.standing import Standing, standings
 from streams.core.window.watermark import SOURCE, Patience, Sources, idle
 from streams.kafka import topics
@@ -34,11 +36,24 @@ AGAIN_S: Final = 0.2
 
 
 @dataclass(frozen=True)
+class Late:
+    """Readings older than memory whose windows wait until the log is read again: of how many signals, and since when.
+
+    `since_us`: processing time of the first of them.
+    """
+
+    signals: int
+    readings: int
+    since_us: int
+
+
+@dataclass(frozen=True)
 class TaskLag:
     """One task. `workers`: members of its service's group; `begun`: it has committed something.
 
     `watermark_us`: None where the service has none, or has read nothing. `waiting`: offsets between the task's position
-    and the last stable one, by input. `sources`: of `window` only, those that hold the watermark first.
+    and the last stable one, by input. `sources`: of `window` only, those that hold the watermark first. `late`: of
+    `window` only, what waits for a correction; None: nothing does.
     """
 
     service: str
@@ -48,6 +63,7 @@ class TaskLag:
     watermark_us: int | None
     waiting: Mapping[str, int]
     sources: Sequence[Standing] = ()
+    late: Late | None = None
 
 
 async def read(settings: Settings, services: Sequence[str], patience: Patience, now_us: int) -> list[TaskLag]:
@@ -76,7 +92,7 @@ async def _read(
     prefix = settings.topic_prefix
     state = TopicPartition(prefix + topology.state_topic(service), number)
     inputs = {topic.name: TopicPartition(prefix + topic.name, number) for topic in topology.stage(service).reads}
-    tables = (SOURCE,) if service == topology.WINDOW_STAGE.name else ()
+    tables = (SOURCE, PENDING, WAITING) if service == topology.WINDOW_STAGE.name else ()
     async with room:
         restored, starts, ends = await restore(settings, state, tables, inputs.values(), lambda _done, _total: None)
     waiting = {}
@@ -105,7 +121,17 @@ def judged(
         watermark_us = idle(Sources.of(table), watermark_us, moment, patience)
         sources = standings(table, watermark_us, moment, patience)
     begun = restored.origin is not None
-    return TaskLag(service, partition, workers, begun, watermark_us, waiting, sources)
+    return TaskLag(service, partition, workers, begun, watermark_us, waiting, sources, _late(restored))
+
+
+def _late(restored: Restored) -> Late | None:
+    pending, waiting = (restored.tables.get(table.name) for table in (PENDING, WAITING))
+    if pending is None or waiting is None or not pending.height or not waiting.height:
+        return None
+    begun_us = int(waiting["begun"][0])
+    if begun_us == NEVER_US:
+        return None
+    return Late(pending["signal_id"].n_unique(), int(pending["readings"].sum()), begun_us)
 
 
 async def members(settings: Settings, service: str) -> int:

@@ -14,7 +14,11 @@ LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 RESTORE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 TRANSACTION_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # What `window` counts among its readings, as outcomes of late ones.
-LATE: Final = {("readings", "late"): "revised", ("readings", "beyond_horizon"): "beyond_horizon"}
+LATE: Final = {
+    ("readings", "late"): "revised",
+    ("readings", "beyond_horizon"): "beyond_horizon",
+    ("readings", "unavailable"): "unavailable",
+}
 OUTCOMES: Final = frozenset(LATE.values())
 
 # When a counter was made is no measurement, and would double the number of series.
@@ -62,6 +66,7 @@ class Metrics:
             "slowest_source_lag_seconds", "Now minus the event time of the slowest living sources", "partition", "rank"
         )
         self._context = gauge("context_version", "Changes of context applied")
+        self.look_back = LookBackMetrics(registry)
         self._rows = gauge("state_rows", "Rows in a task's tables", "partition", "table")
 
     def records(self, topic: str, count: int) -> None:
@@ -82,7 +87,7 @@ class Metrics:
             elif kind == "late" or (kind, label) in LATE:
                 # Of a late reading `alert` counts the rules that it would have concerned: no labels of their own here.
                 outcome = LATE.get((kind, label), label)
-                self._late.labels(outcome if outcome in OUTCOMES else "alert_unchanged").inc(count)
+                self._late.labels(outcome if outcome in OUTCOMES else "for_alert").inc(count)
             else:
                 self._counts.labels(kind, label).inc(count)
 
@@ -157,6 +162,46 @@ class Metrics:
     def text(self) -> bytes:
         """Prometheus exposition text."""
         return generate_latest(self.registry)
+
+
+class LookBackMetrics:
+    """Of readings of the past, read once more for corrections."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._outcomes = Counter(
+            "plantweave_look_backs_total", "Look-backs, by what came of them", ["outcome"], registry=registry
+        )
+        self._readings = Counter(
+            "plantweave_reread_readings_total", "Readings read once more for corrections", registry=registry
+        )
+        self._seconds = Histogram(
+            "plantweave_look_back_seconds",
+            "One look-back, from its begin to its corrections",
+            buckets=RESTORE_BUCKETS,
+            registry=registry,
+        )
+        self._progress = Gauge(
+            "plantweave_look_back_progress_ratio", "Share read; there while one runs", ["partition"], registry=registry
+        )
+
+    def outcome(self, outcome: str) -> None:
+        """One has begun, ended, failed, or was dropped with its task."""
+        self._outcomes.labels(outcome).inc()
+
+    def took(self, seconds: float) -> None:
+        """One has ended."""
+        self._seconds.observe(seconds)
+
+    def progress(self, partition: int, share: float | None) -> None:
+        """How far the running one is; None: none runs."""
+        if share is None:
+            _remove(self._progress, str(partition))
+        else:
+            self._progress.labels(str(partition)).set(share)
+
+    def readings(self, count: int) -> None:
+        """Readings were given to one."""
+        self._readings.inc(count)
 
 
 def _remove(gauge: Gauge, *labels: str) -> None:

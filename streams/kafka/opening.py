@@ -31,17 +31,17 @@ async def open_in_time(task: Opening, first_word_s: float = FIRST_WORD_S, every_
 
     Raises what `open` raises, TimeoutError after `OPEN_TIMEOUT_S`, CancelledError also where `open` kept it to itself.
     """
-    _heed_cancellation()
+    heed_cancellation()
     telling = asyncio.ensure_future(_tell(task, first_word_s, every_s))
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             await task.open()
     finally:
         telling.cancel()
-    _heed_cancellation()
+    heed_cancellation()
 
 
-def _heed_cancellation() -> None:
+def heed_cancellation() -> None:
     """Raise the cancellation that aiokafka swallows while it stops a client; else a revoke would wait for ever."""
     current = asyncio.current_task()
     if current is not None and current.cancelling():

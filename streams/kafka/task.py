@@ -8,9 +8,9 @@ is sought again, and whatever fails inside discards the task, which is then rest
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 import polars as pl
@@ -19,10 +19,12 @@ from aiokafka.errors import ProducerFenced
 from faust.types import TP
 
 from streams import topology
-from streams.core.stage import Moment, Result, apply
+from streams.core.context import Context
+from streams.core.stage import Moment, Result, Tables, apply
 from streams.kafka.chunks import Chunk
 from streams.kafka.clients import stop, transactional_producer
 from streams.kafka.commit import Committer
+from streams.kafka.progress import Progress, Status
 from streams.kafka.restore import check_positions, restore
 from streams.kafka.shell import Shell
 
@@ -31,16 +33,6 @@ log = logging.getLogger(__name__)
 # Longer than a commit of another task may take: one agent serves all.
 SEEK_LIMIT_S: Final = 30.0
 CLOSE_LIMIT_S: Final = 15.0
-
-
-class Status(enum.Enum):
-    """Where a task stands."""
-
-    OPENING = "opening"
-    OPEN = "open"
-    CLOSED = "closed"
-    DISCARDED = "discarded"
-    FENCED = "fenced"
 
 
 class Task:
@@ -61,7 +53,7 @@ class Task:
         self._producer: AIOKafkaProducer | None = None
         self._committer: Committer | None = None
         self._lost: dict[tuple[str, int], float] = {}
-        self._stalled: dict[tuple[str, int], tuple[int, float]] = {}
+        self._progress = Progress(self._inputs, shell.consumer)
         self._caught_up_since_us: int | None = None
         self.restored_at, self._restored = 0.0, -1  # monotonic time of the restore's last progress, and how far it is
 
@@ -168,7 +160,7 @@ class Task:
             self._put(topology.REJECTED.name, decoded.rejects)
         frame = decoded.frame
         if frame.height:
-            moment = Moment(time.time_ns() // 1000, None)
+            moment = Moment(time.time_ns() // 1000, None, self.partition)
             self._absorb(service.core.step(topic.name, frame, self._state, self.shell.context.current, moment))
             self.shell.metrics.records(topic.name, frame.height)
             # From the raw reading's arrival on, where the frame still knows it: latency over all hops.
@@ -191,9 +183,24 @@ class Task:
                 self._caught_up_since_us = None
             elif self._caught_up_since_us is None:
                 self._caught_up_since_us = now_us
-            moment = Moment(now_us, self._caught_up_since_us)
+            moment = Moment(now_us, self._caught_up_since_us, self.partition)
             self._absorb(self.shell.service.core.timer(self._state, self.shell.context.current, moment))
             self._committer.schedule()
+
+    async def turn(self, act: Callable[[Tables, Context, Moment], Result]) -> bool:
+        """Between two steps, `act` on the tables as they are; what it leaves is taken as of a step.
+
+        False: the task is no longer open, and `act` was not called.
+        """
+        async with self._lock:
+            if self._committer is not None:
+                await self._committer.room()
+            if self.status is not Status.OPEN or self._committer is None:
+                return False
+            moment = Moment(time.time_ns() // 1000, self._caught_up_since_us, self.partition)
+            self._absorb(act(self._state, self.shell.context.current, moment))
+            self._committer.schedule()
+            return True
 
     def _absorb(self, result: Result) -> None:
         assert self._committer is not None
@@ -228,22 +235,11 @@ class Task:
 
     def lags(self, unknown: int = 0) -> dict[str, int]:
         """Offsets between position and last stable offset, by topic; `unknown` where nothing was fetched yet."""
-        found = {}
-        for (topic, number), position in self.positions.items():
-            end = self.shell.consumer.stable_end(TP(topic, number))
-            found[self._inputs[topic].name] = unknown if end is None else max(0, end - position)
-        return found
+        return self._progress.lags(self.positions, unknown)
 
     def lagging_since(self, now: float) -> float | None:
         """Since when an input has had lag while its committed position did not move (monotonic s); None: it moves."""
-        committed = {} if self._committer is None else self._committer.committed
-        for key, at in committed.items():
-            end = self.shell.consumer.stable_end(TP(*key))
-            if end is None or end <= at:
-                self._stalled.pop(key, None)
-            elif self._stalled.get(key, (-1, now))[0] != at:
-                self._stalled[key] = (at, now)
-        return min((since for _, since in self._stalled.values()), default=None)
+        return self._progress.lagging_since({} if self._committer is None else self._committer.committed, now)
 
     def rows(self) -> dict[str, int]:
         """Rows of each table."""

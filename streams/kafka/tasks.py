@@ -16,11 +16,14 @@ from faust.types import TP
 
 from streams.kafka.avro.registry import RegistryError
 from streams.kafka.chunks import Chunk
+from streams.kafka.clients import STOP_TIMEOUT_S
 from streams.kafka.opening import open_in_time
+from streams.kafka.progress import Status
+from streams.kafka.reread import Rereader
 from streams.kafka.restore import DataLoss
 from streams.kafka.shell import Shell
 from streams.kafka.state import StateFault
-from streams.kafka.task import Status, Task
+from streams.kafka.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,8 @@ TICK_S = 0.2
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 # A fenced task whose partition is still ours: nobody else can own it once the session has timed out.
 FENCE_MARGIN_S = 2.0
+# A little more than a client takes to be given up.
+REREAD_STOP_S = STOP_TIMEOUT_S + 1.0
 
 
 class CoPartitionFault(RuntimeError):
@@ -45,6 +50,7 @@ class Tasks:
         self._newest: dict[int, Task] = {}
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._ticker: asyncio.Task[None] | None = None
+        self._rereading: asyncio.Task[None] | None = None
         self._lagging_since: dict[int, float] = {}
         self._stopping = False
         self._accepting = set(range(shell.origin.partitions)) if shell.accept_data_loss else set()
@@ -69,6 +75,8 @@ class Tasks:
         await self.revoke(set(self._tasks) - set(by_number))
         if self._ticker is None:
             self._ticker = asyncio.ensure_future(self._tick())
+            self._rereading = asyncio.ensure_future(Rereader(self.shell, lambda: self.open, self._fail).run())
+            self._rereading.add_done_callback(self._kept)
         for number in sorted(by_number):
             if number not in self._keepers and not self._stopping:
                 self._keepers[number] = asyncio.ensure_future(self._keep(number))
@@ -106,9 +114,12 @@ class Tasks:
     async def stop(self) -> None:
         """Finish every transaction and close everything; nothing is taken afterwards."""
         self._stopping = True
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for part in (self._ticker, self._rereading):
+            if part is not None:
+                part.cancel()
         await self.revoke()
+        if self._rereading is not None:
+            await asyncio.wait([self._rereading], timeout=REREAD_STOP_S)  # its consumer stops
 
     async def _keep(self, number: int) -> None:
         """Open a task and open it again after each failure, until revoked."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import ConfigResource, NewTopic
 
 from streams import topology
 from streams.kafka.clients import admin
@@ -16,6 +16,9 @@ from streams.settings import Settings
 CONTEXT_HORIZON_MS: Final = 35 * topology.DAY_MS
 RAW_FOLDER: Final = topology.RAW_READING.folder
 TIMEOUT_S: Final = 20.0
+NOT_FOR_US: Final = frozenset(
+    {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.UNSUPPORTED_VERSION}
+)
 # State is kept until a snapshot covers it; DeleteRecords removes it then, never time.
 STATE_CONFIG: Final = {
     "cleanup.policy": "delete",
@@ -27,6 +30,10 @@ STATE_CONFIG: Final = {
 
 class TopicFault(RuntimeError):
     """Topics that are missing or unfit; the text names all of them and what to do."""
+
+
+class Refused(RuntimeError):
+    """The broker does not let us see what we asked for."""
 
 
 def config(topic: topology.Topic) -> dict[str, str]:
@@ -116,6 +123,21 @@ def identify(settings: Settings, names: Iterable[str]) -> tuple[str, dict[str, s
     for name, future in described.items():
         ids[name] = str(future.result(TIMEOUT_S).topic_id)
     return str(cluster.cluster_id), ids
+
+
+def configuration(settings: Settings, name: str) -> dict[str, str]:
+    """Broker settings of a topic (full name), its own and the broker's defaults.
+
+    Raises `Refused` where these may not be seen, KafkaException where the broker cannot tell (yet).
+    """
+    client = admin(settings)
+    (future,) = client.describe_configs([ConfigResource("topic", name)], request_timeout=TIMEOUT_S).values()
+    try:
+        return {entry.name: str(entry.value) for entry in future.result(TIMEOUT_S).values()}
+    except KafkaException as why:
+        if why.args[0].code() in NOT_FOR_US:
+            raise Refused(why.args[0].str()) from why
+        raise
 
 
 def check_co_partitioning(service: str, inputs: Mapping[str, int], state: tuple[str, int]) -> int:

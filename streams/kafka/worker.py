@@ -21,8 +21,8 @@ from confluent_kafka import KafkaException
 
 from streams import topology
 from streams.kafka import app as faust_app
+from streams.kafka import preflight, versions
 from streams.kafka import topics as topic_admin
-from streams.kafka import versions
 from streams.kafka.avro.registry import RegistryError
 from streams.kafka.blocks import install as blocks
 from streams.kafka.commit import CommitPace
@@ -93,7 +93,7 @@ class Worker:
         attempt = 0
         while True:
             try:
-                found = await asyncio.to_thread(self._check_topics)
+                found = await asyncio.to_thread(preflight.check, self.settings, self.service)
                 await self.service.serde.start()
                 await self.context.start()
             except (KafkaException, KafkaError, TimeoutError) as why:
@@ -113,19 +113,6 @@ class Worker:
                 await self._stop.wait()
         except TimeoutError:
             return
-
-    def _check_topics(self) -> tuple[Origin, dict[str, int]]:
-        prefix = self.settings.topic_prefix
-        inputs = [prefix + topic.name for topic in self.service.reads]
-        state = prefix + topology.state_topic(self.service.name)
-        outputs = [prefix + topic.name for topic in self.service.writes]
-        context = [prefix + topic.name for topic in self.service.context]
-        counts = topic_admin.partitions(self.settings, [*inputs, state, *outputs, *context])
-        number = topic_admin.check_co_partitioning(
-            self.service.name, {name: counts[name] for name in inputs}, (state, counts[state])
-        )
-        cluster, ids = topic_admin.identify(self.settings, inputs)
-        return Origin(cluster, ids, number, self.service.name), counts
 
     async def _serve(self, origin: Origin, partitions: dict[str, int]) -> int:
         """Join the group and work until told to stop, until a fault, or until Faust gives up."""

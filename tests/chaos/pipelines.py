@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -27,13 +28,17 @@ STATE = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 @dataclass(frozen=True)
 class Account:
-    """Where readings ended: in closed windows, in open ones; windows that were published twice; aborted ones seen."""
+    """Where readings ended: in closed windows (or told otherwise), in open ones; windows that were published twice;
+    aborted ones seen; what else is wrong; how often what was done to the readings, and came of it.
+    """
 
     readings_in: int
     closed: int
     open: int
     duplicates: int
     aborted_seen: int
+    faults: tuple[str, ...] = ()
+    done: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def accounted(self) -> int:
@@ -48,11 +53,15 @@ class Pipeline(Protocol):
     services: tuple[str, ...]
 
     def produce(self, count: int, skip_partitions: frozenset[int] = frozenset()) -> None:
-        """Send the next `count` readings, none to the partitions named."""
+        """Send the next readings, about `count` of them, none to the partitions named."""
         ...
 
     def produce_aborted(self, count: int) -> None:
         """Send readings in a transaction that is aborted: nobody may ever count them."""
+        ...
+
+    def finish(self) -> None:
+        """Nothing more is produced: send what is still held back."""
         ...
 
     def account(self) -> Account:
@@ -121,6 +130,9 @@ class TwoHop:
             self._aborting.produce(topic, json.dumps(row).encode(), b"x", partition=number % self.deployment.partitions)
         self._aborting.flush()
         self._aborting.abort_transaction(60)
+
+    def finish(self) -> None:
+        """Nothing is held back."""
 
     def account(self) -> Account:
         """Sum of closed windows, and of the open ones in the state topic."""

@@ -10,7 +10,6 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +25,7 @@ SETTLE_S = 180.0
 
 def judge(scenario: Scenario, account: Account, lag: int) -> dict[str, object]:
     """The result as it is written, with every fault named."""
-    faults = []
+    faults = [*account.faults]
     if account.accounted != account.readings_in:
         faults.append(f"{account.readings_in} readings in, {account.accounted} accounted for")
     if account.duplicates:
@@ -54,6 +53,7 @@ def judge(scenario: Scenario, account: Account, lag: int) -> dict[str, object]:
         "aborted_seen": account.aborted_seen,
         "scaled": scenario.done["scale_up"] + scenario.done["scale_down"],
         "lost_offsets": scenario.done["lost_offsets"],
+        **account.done,
         "seed": scenario.plan.seed,
         "faults": faults,
     }
@@ -63,7 +63,7 @@ def run(pipeline_name: str, plan: Plan, folder: Path) -> dict[str, object]:
     """One chaos run on a broker of its own; worker logs stay in `folder`."""
     with EmbeddedKafka(folder / "kafka") as broker:
         prefix = f"chaos{int(time.time())}."
-        pipeline: Pipeline = make(pipeline_name, broker.bootstrap, prefix, folder)
+        pipeline: Pipeline = make(pipeline_name, broker.bootstrap, prefix, folder, plan)
         scenario = Scenario(pipeline, broker, plan, lambda line: print(line, flush=True))
         try:
             scenario.run()
@@ -74,10 +74,11 @@ def run(pipeline_name: str, plan: Plan, folder: Path) -> dict[str, object]:
         return result
 
 
-def make(name: str, bootstrap: str, prefix: str, folder: Path) -> Pipeline:
+def make(name: str, bootstrap: str, prefix: str, folder: Path, plan: Plan) -> Pipeline:
     """The pipeline called `name`."""
-    pipelines: dict[str, Callable[[str, str, Path], Pipeline]] = {"two-hop": TwoHop, "services": Services}
-    return pipelines[name](bootstrap, prefix, folder)
+    if name == "two-hop":
+        return TwoHop(bootstrap, prefix, folder)
+    return Services(bootstrap, prefix, folder, rate=plan.rate, seed=plan.seed)
 
 
 def main() -> int:

@@ -71,6 +71,7 @@ class Scenario:
             middle = self.plan.seconds / 3 < elapsed < 2 * self.plan.seconds / 3
             self.pipeline.produce(self.plan.rate // 10, frozenset({1}) if middle else frozenset())
             time.sleep(0.1)
+        self.pipeline.finish()
 
     def _events(self, rng: random.Random) -> list[Event]:
         plan = self.plan

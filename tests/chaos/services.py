@@ -1,13 +1,17 @@
-"""The real services under chaos: `validate`, `window` and `alert` on numbered raw readings of a small plant.
+"""The real services under chaos: `validate`, `window` and `alert` on the readings of a small plant, in real time.
 
-Every reading must end in exactly one closed window, open window, or late record; no output revision comes twice.
+The latest revision of every window must be what the plain reference makes of what was sent; every reading must end in
+one place, whatever way it came: in a window, on the late topic, or among those that were told twice.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,21 +20,25 @@ import polars as pl
 from confluent_kafka import Producer
 
 from streams import topology
-from streams.core.window.stage import Window
 from streams.kafka import topics
 from streams.kafka.avro import contracts
 from streams.kafka.avro.wire import Kind, prefix
-from streams.kafka.state import Reader
 from streams.settings import Settings
-from tests.chaos.deployment import Deployment
+from tests.chaos import alarms, expected
+from tests.chaos.deployment import ROOT, Deployment
+from tests.chaos.edge import EDGES, LINES, PERIOD_US, SECOND_US, Message
 from tests.chaos.pipelines import Account
+from tests.chaos.plant import PRIMARY, STANDBY, Plant
+from tests.simulation.reference import Payload, Window
+from tests.simulation.window_run import difference
 
-SOURCES: Final = 8
-SIGNALS: Final = 3
-LINES: Final = 3
-LENGTH_S: Final = 60
-PERIOD_US: Final = 100_000
-EPOCH_US: Final = 1_780_000_000_000_000
+MEMORY_S: Final = 20
+HORIZON_S: Final = 3600
+IDLE_MS: Final = 5000
+COMPLETE_S: Final = 120.0  # for the last corrections of windows
+CORRECTED_S: Final = 60.0  # and of alerts
+GARBAGE_EVERY: Final = 20
+ABORTED: Final = -1000.0
 
 
 class Encoder:
@@ -62,12 +70,17 @@ class Decoder:
 
 
 class Services:
-    """A small plant: SOURCES edge nodes with SIGNALS signals each, ten readings per second of event time and signal."""
+    """A small plant (`plant.py`) whose edge nodes measure about `rate` readings per second in all."""
 
     services: tuple[str, ...] = ("validate", "window", "alert")
 
-    def __init__(self, bootstrap: str, prefix_: str, folder: Path, partitions: int = 4) -> None:
+    def __init__(
+        self, bootstrap: str, prefix_: str, folder: Path, partitions: int = 4, rate: int = 4000, seed: int = 1
+    ) -> None:
         stages = {name: topology.stage(name) for name in self.services}
+        memory = (
+            {"correction_memory_s": MEMORY_S} if "correction_memory_s" in {f.name for f in fields(Settings)} else {}
+        )
         self.deployment = Deployment(
             bootstrap,
             prefix_,
@@ -75,99 +88,161 @@ class Services:
             commands={name: (sys.executable, "-m", "streams", "worker", name) for name in self.services},
             inputs={name: tuple(topic.name for topic in stage.reads) for name, stage in stages.items()},
             partitions=partitions,
-            settings={"snapshot_min_bytes": 65_536, "correction_horizon_s": 7200, "idle_after_ms": 60_000},
+            settings={
+                "snapshot_min_bytes": 65_536,
+                "correction_horizon_s": HORIZON_S,
+                "idle_after_ms": IDLE_MS,
+                "failover_after_ms": expected.FAILOVER_US // 1000,
+                "failback_after_ms": expected.FAILBACK_US // 1000,
+                "rules_dir": ROOT / "tests" / "chaos" / "rules",
+                **memory,
+            },
         )
         topics.create(Settings(bootstrap_servers=bootstrap, topic_prefix=prefix_, partitions=partitions))
-        self.sent = 0
-        self._skipped = 0
-        self._raw = Encoder(topology.RAW_READING)
+        self._raw, self._batch = Encoder(topology.RAW_READING), Encoder(topology.RAW_BATCH)
         self._config = {"bootstrap.servers": bootstrap, "linger.ms": 5, "log_level": 0}
         self._producer = Producer({**self._config, "enable.idempotence": True, "message.timeout.ms": 120_000})
         self._aborting: Producer | None = None
+        self._bulk = max(rate // (EDGES * SECOND_US // PERIOD_US), 1)
+        self._calls = 0
         self._dictionary()
+        self.plant = Plant(self._bulk, _now_us() // SECOND_US * SECOND_US, seed)
 
     def _dictionary(self) -> None:
-        signal = Encoder(topology.SIGNAL)
-        for source in range(SOURCES):
-            for number in range(SIGNALS):
-                identity = f"signal-{source}-{number}"
-                row: dict[str, Any] = {"signal_id": identity, "source_id": f"edge-{source}", "address": f"tag-{number}"}
-                row |= {"work_center": f"line-{source % LINES}", "period_ms": PERIOD_US // 1000, "unit": "Cel"}
-                row |= {"window_lengths_s": [LENGTH_S]}
+        encoder = Encoder(topology.SIGNAL)
+        for edge in range(EDGES):
+            names = [f"bulk-{edge}-{place}" for place in range(self._bulk)]
+            names += [f"{what}-{edge}" for what in ("alarm", "state", "closing")]
+            names += {PRIMARY: [expected.REDUNDANT[0]], STANDBY: [expected.REDUNDANT[1]]}.get(edge, [])
+            for name in names:
+                told = expected.described(name)
+                row: dict[str, Any] = {"signal_id": name, "source_id": f"edge-{edge}", "address": name}
+                row |= {"work_center": f"line-{edge % LINES}", "role": told.role, "window_lengths_s": told.lengths}
+                row |= {"reporting": "on_change" if told.on_change else "periodic"}
+                row |= {"unit": "Cel", "period_ms": None if told.period is None else told.period // 1000}
+                row |= {"redundant_of": expected.REDUNDANT[0]} if name == expected.REDUNDANT[1] else {}
                 topic = self.deployment.prefix + topology.SIGNAL.name
-                self._producer.produce(topic, signal.value(row), identity.encode())
+                self._producer.produce(topic, encoder.value(row), name.encode())
         self._producer.flush()
 
     def produce(self, count: int, skip_partitions: frozenset[int] = frozenset()) -> None:
-        """The next readings, in event time order per source; a source sits on one partition."""
-        sent = 0
-        while sent < count:
-            number = self.sent + self._skipped
-            source = number % SOURCES
-            if source % self.deployment.partitions in skip_partitions:
-                self._skipped += 1
-                continue
-            self._send(self._producer, number, f"edge-{source}", f"tag-{number // SOURCES % SIGNALS}")
-            self.sent += 1
-            sent += 1
+        """What the plant sends until now, which is about `count` readings; and now and then what is no record."""
+        partitions = self.deployment.partitions
+        cut = frozenset(number for number in range(EDGES) if number % partitions in skip_partitions)
+        self._send(self.plant.tick(_now_us(), cut))
+        self._calls += 1
+        if self._calls % GARBAGE_EVERY == 0:
+            topic = (topology.RAW_READING, topology.RAW_BATCH)[self._calls // GARBAGE_EVERY % 2]
+            free = [number for number in range(partitions) if number not in skip_partitions]
+            self._producer.produce(
+                self.deployment.prefix + topic.name, b"no record", b"edge-0", partition=free[self._calls % len(free)]
+            )
+            self.plant.done["garbage"] += 1
         self._producer.flush()
 
-    def _send(self, producer: Producer, number: int, source: str, address: str) -> None:
-        step = number // (SOURCES * SIGNALS)
-        row: dict[str, Any] = {
-            "source_id": source,
-            "address": address,
-            "source_time": EPOCH_US + step * PERIOD_US,
-            "sequence": number,
-        }
-        row["value_double"] = float(number % 97)
-        partition = int(source.rpartition("-")[2]) % self.deployment.partitions
-        topic = self.deployment.prefix + topology.RAW_READING.name
-        producer.produce(topic, self._raw.value(row), source.encode(), partition=partition)
-        producer.poll(0)
+    def finish(self) -> None:
+        """Every edge node delivers what it has kept, and comes back for good."""
+        self._send(self.plant.finish(_now_us()))
+        self._producer.flush()
+
+    def _send(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            encoder, topic = (self._batch, topology.RAW_BATCH) if message.batch else (self._raw, topology.RAW_READING)
+            self._producer.produce(
+                self.deployment.prefix + topic.name,
+                encoder.value(message.row),
+                message.row["source_id"].encode(),
+                partition=message.edge % self.deployment.partitions,
+            )
+            self._producer.poll(0)
 
     def produce_aborted(self, count: int) -> None:
-        """Readings of instants of their own, in a transaction that is aborted."""
+        """Readings of the present, in a transaction that is aborted."""
         if self._aborting is None:
             own = {"transactional.id": f"{self.deployment.prefix}aborting"}
             self._aborting = Producer({**self._config, **own})
             self._aborting.init_transactions(60)
         self._aborting.begin_transaction()
         for number in range(count):
-            row = {"source_id": "edge-0", "address": "tag-0", "value_double": -1000.0}
-            row["source_time"] = EPOCH_US + self.sent // (SOURCES * SIGNALS) * PERIOD_US + 1 + number
-            topic = self.deployment.prefix + topology.RAW_READING.name
+            edge = number % EDGES
+            row = {"source_id": f"edge-{edge}", "address": f"bulk-{edge}-0", "value_double": ABORTED}
             self._aborting.produce(
-                topic, self._raw.value(row), b"edge-0", partition=number % self.deployment.partitions
+                self.deployment.prefix + topology.RAW_READING.name,
+                self._raw.value({**row, "source_time": _now_us() + number}),
+                f"edge-{edge}".encode(),
+                partition=edge % self.deployment.partitions,
             )
         self._aborting.flush()
         self._aborting.abort_transaction(60)
 
     def account(self) -> Account:
-        """Latest revisions of closed windows, buffered readings of open ones, late records."""
-        decode = Decoder(topology.WINDOW).row
-        rows = [decode(value) for _, value, _ in self.deployment.read(topology.WINDOW.name)]
-        alerts = [Decoder(topology.ALERT).row(value) for _, value, _ in self.deployment.read(topology.ALERT.name)]
-        revisions = Counter((row["window_id"], row["revision"]) for row in rows)
-        revisions.update((row["alert_id"], row["revision"]) for row in alerts)
-        latest = {row["window_id"]: row for row in sorted(rows, key=lambda row: int(row["revision"]))}
-        late = len(self.deployment.read(topology.LATE.name))
+        """Where every reading ended; waits for the last corrections of windows."""
+        log = expected.Log()
+        decode = Decoder(topology.READING).row
+        for _, value, offset in self.deployment.read(topology.READING.name):
+            log.add(offset, decode(value))
+        readings, done, plant = log.frame(), Counter(self.plant.done), self.plant
+        faults = expected.unequal(readings, expected.sent(plant.tracks.values(), plant.ancient))
+        wanted = expected.payloads(plant.tracks, log.chosen, plant.end_us)
+        latest, wrong, duplicates = self._windows(wanted, done)
+        faults += [f"a window is not what the reference says: {wrong}"] if wrong else []
+        late = [Decoder(topology.LATE).row(value) for _, value, _ in self.deployment.read(topology.LATE.name)]
+        if sorted((row["signal_id"], expected.microseconds(row["event_time"])) for row in late) != sorted(
+            plant.ancient
+        ):
+            faults.append(f"{len(late)} readings on the late topic, {len(plant.ancient)} were too late")
+        wrong_alerts, repeated = self._alerts(done)
+        faults += wrong_alerts
+        inside = readings.filter(pl.col("time") < plant.end_us, pl.col("time") >= plant.begin_us)
+        copies, rejected = done["retransmitted_readings"], len(self.deployment.read(topology.REJECTED.name))
+        done |= Counter({"standby": log.standby, "failovers": log.duty.failovers, "beyond_horizon": len(late)})
         return Account(
-            readings_in=self.sent,
-            closed=sum(row["count"] + row["count_bad"] for row in latest.values()) + late,
-            open=self._open(),
-            duplicates=sum(count - 1 for count in revisions.values()),
-            aborted_seen=sum(row["min"] is not None and row["min"] < 0 for row in latest.values()),
-        )
+            readings_in=sum(len(track.time) for track in plant.tracks.values())
+            + len(plant.ancient) + copies + done["garbage"],
+            closed=sum(row["count"] + row["count_bad"] for key, row in latest.items() if key[1] == 10)
+            + len(late) + expected.repeats(inside, log.chosen) + log.standby + copies + rejected,
+            open=readings.filter(pl.col("time") >= plant.end_us).height,
+            duplicates=duplicates + repeated,
+            aborted_seen=readings.filter(pl.col("value") == ABORTED).height,
+            faults=tuple(faults),
+            done=done,
+        )  # fmt: skip
 
-    def _open(self) -> int:
-        readers = {number: Reader(Window().tables) for number in range(self.deployment.partitions)}
-        for number, value, _ in self.deployment.read(topology.state_topic("window")):
-            readers[number].add(value)
-        total = 0
-        for reader in readers.values():
-            watermark = reader.restored.watermark_us
-            border = -1 if watermark is None else watermark // (LENGTH_S * 1_000_000) * LENGTH_S * 1_000_000
-            buffered: pl.DataFrame = reader.restored.tables["reading"]
-            total += buffered.filter(pl.col("event_time") >= border).height
-        return total
+    def _windows(
+        self, wanted: dict[Window, Payload], done: Counter[str]
+    ) -> tuple[dict[Window, dict[str, Any]], str, int]:
+        """The latest windows once they are as wanted, else how they differ after COMPLETE_S; revisions told twice."""
+        decode = Decoder(topology.WINDOW).row
+        deadline = time.monotonic() + COMPLETE_S
+        while True:
+            rows = [decode(value) for _, value, _ in self.deployment.read(topology.WINDOW.name)]
+            found = expected.latest_windows(rows, self.plant.end_us)
+            wrong = difference(found, wanted)
+            if not wrong or time.monotonic() > deadline:
+                break
+            time.sleep(1.0)
+        told = [row for row in rows if expected.microseconds(row["window_end"]) <= self.plant.end_us]
+        revisions = Counter((row["window_id"], row["revision"]) for row in told)
+        revised = sum(row["revision"] > 1 for row in told)
+        logs = [path.read_text("utf-8") for path in self.deployment.folder.glob("window-*.log")]
+        look_backs = {what: sum(text.count(f'"look-back {what}"') for text in logs) for what in ("begins", "ended")}
+        done |= Counter({"windows": len(found), "revisions": revised, "look_backs": look_backs["ended"]})
+        done["look_backs_begun"] = look_backs["begins"]
+        return found, wrong, sum(number - 1 for number in revisions.values())
+
+    def _alerts(self, done: Counter[str]) -> tuple[list[str], int]:
+        """What is wrong with alerts, after as much time as their corrections may take; revisions told twice."""
+        decode, deadline = Decoder(topology.ALERT).row, time.monotonic() + CORRECTED_S
+        while True:
+            rows = [decode(value) for _, value, _ in self.deployment.read(topology.ALERT.name)]
+            wrong, counts = alarms.faults(alarms.by_id(rows), self.plant.over())
+            if not wrong or time.monotonic() > deadline:
+                break
+            time.sleep(1.0)
+        done |= counts
+        seen = Counter((row["alert_id"], row["revision"]) for row in rows)
+        return wrong, sum(count - 1 for count in seen.values())
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from streams.core.alert.output import ALERT
+from streams.core.alert.row import ALERT
 from streams.core.alert.rule import Rule, load
 from streams.core.alert.stage import Alert
 from streams.core.context import Context
 from streams.core.dictionary import SIGNAL
 from streams.core.frames import COORDINATES, READING
-from streams.core.stage import Moment, Result, apply
+from streams.core.stage import Moment, Result, Span, apply
 
 T0 = 1_767_261_600_000_000  # 2026-01-01 10:00:00 UTC
 S = 1_000_000
@@ -99,7 +99,10 @@ def context(
 
 
 class R(NamedTuple):
-    """A reading: seconds after T0, signal, value (number or label); quality, flags, source, record (None: its own)."""
+    """A reading: seconds after T0, signal, value (number or label); quality, flags, source, record (None: its own).
+
+    `sequence` is the source's.
+    """
 
     at: float
     signal: str
@@ -108,6 +111,7 @@ class R(NamedTuple):
     flags: int = 0
     source: str = "edge"
     record: int | None = None
+    sequence: int | None = None
 
     @property
     def event_time(self) -> int:
@@ -126,7 +130,8 @@ def frame(readings: Sequence[R], first_offset: int = 0) -> pl.DataFrame:
                 "site": "s", "tenant": None, "work_center": "line-1", "signal_id": reading.signal,
                 "source_id": reading.source, "event_time": reading.event_time, "ingest_time": reading.event_time,
                 "value_double": None if text else reading.value, "value_string": text, "quality": reading.quality,
-                "quality_scheme": 0, "flags": reading.flags, "_partition": 3, "_offset": offset, "_time": 0,
+                "quality_scheme": 0, "flags": reading.flags,
+                "sequence": reading.sequence, "_partition": 3, "_offset": offset, "_time": 0,
             }
         )  # fmt: skip
     return pl.DataFrame(rows, schema={**READING, **COORDINATES})
@@ -144,18 +149,41 @@ class Task:
         self.counts: dict[tuple[str, str], int] = {}
         self.rows: list[dict[str, Any]] = []
         self.offset = 0
+        self.log: list[pl.DataFrame] = []
+        self.reread = 0
 
     def feed(self, *readings: R, now: float | None = None) -> list[dict[str, Any]]:
         """Give one chunk, read at `now` (s after T0; default: at its last event time); returns its transitions."""
         now_us = max(r.event_time for r in readings) if now is None else T0 + round(now * S)
         chunk = frame(readings, self.offset)
-        self.offset += len(readings)
+        self.offset = max(self.offset + len(readings), int(chunk["_offset"].max()) + 1)  # type: ignore[arg-type]
+        self.log.append(chunk)
         return self.take(self.alert.step("ot.reading.v1", chunk, self.state, self.context, Moment(now_us)))
 
     def tick(self, now: float, caught_up_since: float | None) -> list[dict[str, Any]]:
         """Let time pass to `now`; returns its transitions."""
         since = None if caught_up_since is None else T0 + round(caught_up_since * S)
         return self.take(self.alert.timer(self.state, self.context, Moment(T0 + round(now * S), since)))
+
+    def look_back(
+        self, now: float, between: Sequence[R] = (), begin: int = 0, fetch: int = 10_000
+    ) -> list[dict[str, Any]]:
+        """Look back into the log, which begins at offset `begin`; `between` comes meanwhile. Returns transitions."""
+        moment = Moment(T0 + round(now * S))
+        assert self.alert.due(self.state, moment)
+        back = self.alert.look_back(self.state, self.context, Span(begin, self.offset), moment)
+        log = pl.concat(self.log)
+        while spans := back.wanted():
+            for span in spans:
+                read = log.filter(pl.col("_offset").is_between(span.begin, span.end, "left"))
+                self.reread += read.height
+                for part in read.iter_slices(fetch):
+                    back.take(part)
+        rows = self.feed(*between, now=now) if between else []
+        rows += self.take(self.alert.looked(back, self.state, self.context, moment))
+        while back.left():
+            rows += self.take(self.alert.looked(back, self.state, self.context, moment))
+        return rows
 
     def restart(self, rules: Sequence[Rule] | None = None) -> None:
         """Another instance, which knows nothing but the state as it was written down and read again."""

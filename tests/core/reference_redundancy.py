@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 BEFORE_ALL = -(2**62)
+AHEAD = 60_000_000
 
 
 class Told(NamedTuple):
@@ -28,12 +29,16 @@ class Group:
     failback: int
     last: dict[str, int] = field(default_factory=dict)
     began: dict[str, int] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
     duty: list[tuple[int, str]] = field(default_factory=list)
     failovers: int = 0
     failbacks: int = 0
 
     def record(self, readings: list[Told]) -> list[Told]:
         """The readings of one record that count, in its order, under the primary's name."""
+        for one in readings:
+            time = min(one.event, one.ingest + AHEAD)
+            self.newest[one.signal] = max(self.newest.get(one.signal, time), time)
         for member in self.members:
             times = [min(one.event, one.ingest) for one in readings if one.signal == member and one.quality < 2]
             if times:
@@ -52,7 +57,9 @@ class Group:
         now = max(self.last.values())
         present = [name for name in self.members if name in self.last and self.last[name] >= now - self.limit]
         if not self.duty:
-            self.duty.append((BEFORE_ALL, next(name for name in self.members if name in self.last)))
+            first = next(name for name in self.members if name in self.last)
+            primary_counted = first != self.members[0] and self.members[0] in self.newest
+            self.duty.append((self.newest[self.members[0]] + 1 if primary_counted else BEFORE_ALL, first))
         since, active = self.duty[-1]
         chosen = active
         if self.last[active] + self.limit < now:
@@ -64,7 +71,7 @@ class Group:
                     chosen = name
                     break
         if chosen != active:
-            self.duty.append((max(since, self.last[active] + 1), chosen))
+            self.duty.append((max(since, self.newest[active] + 1), chosen))
             if self.members.index(chosen) > self.members.index(active):
                 self.failovers += 1
             else:

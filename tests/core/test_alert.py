@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.core.alert.output import ALERT
+from streams.core.alert.row import ALERT
 from streams.core.alert.stage import Alert
 from streams.core.frames import BIRTH
 from streams.core.stage import Moment
@@ -89,10 +89,10 @@ def test_uncertain_readings_count_and_the_alert_says_so() -> None:
 
 
 def test_a_reading_nobody_watches_leaves_only_the_time_of_its_source() -> None:
-    """A signal without rules costs no state of its own."""
+    """A signal without rules costs no state of its own; where in the log readings are is noted for all together."""
     task = Task([HOT], SIGNALS)
     result = task.alert.step("ot.reading.v1", frame([R(0, "m", "running")]), task.state, task.context, Moment(T0))
-    assert set(result.changes) == {"source"}
+    assert set(result.changes) == {"source", "index", "since"}
 
 
 def test_output_has_the_columns_of_its_contract() -> None:

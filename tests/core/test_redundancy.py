@@ -267,3 +267,64 @@ def test_any_log_in_any_split_gives_what_the_plain_rule_gives(told: list[Told], 
     assert task.counts["redundancy", "failover"] == group.failovers
     assert task.counts["redundancy", "failback"] == group.failbacks
     assert task.counts["redundancy", "standby"] == len(told) - len(expected)
+
+
+@settings(deadline=None, max_examples=100)
+@given(logs(), st.sets(st.integers(1, 80)))
+def test_no_instant_counts_from_two_gateways(told: list[Told], cuts: set[int]) -> None:
+    """However records lie in the log, whatever their stamps (up to a minute ahead): one gateway tells of an instant."""
+    near = [one._replace(event=min(one.event, one.ingest + 60 * S)) for one in told]
+    task = Task()
+    counted: list[tuple[int, str, int, float]] = []
+    bounds = [0, *sorted(cuts), 10**6]
+    for low, high in itertools.pairwise(bounds):
+        chunk = [one for one in near if low <= one.record < high]
+        counted += task.take(*chunk) if chunk else []
+    senders_of: dict[int, set[str]] = {}
+    for _, name, time, value in counted:
+        if name == PRIMARY:
+            senders_of.setdefault(time, set()).add(told[int(value)].signal)
+    assert all(len(names) == 1 for names in senders_of.values())
+
+
+def test_what_was_counted_before_its_receipt_was_known_does_not_count_again() -> None:
+    """A record whose readings go on after its receipt: the standby counts from after the newest of them."""
+    task = Task()
+    backlog = [at(885.2, event=884 + number / 2, record=1) for number in range(30)]
+    behind = [at(926, STANDBY, event=891 + number / 2, record=2) for number in range(70)]
+    assert senders(task.take(*backlog, *behind)) == [(884, 898.5, PRIMARY), (899, 925.5, STANDBY)]
+
+
+def test_a_stamp_far_ahead_keeps_nobody_waiting() -> None:
+    """A primary that told one stamp a day ahead and died is replaced a minute later at the latest, not a day."""
+    task = Task()
+    counted = task.take(*together(every(PRIMARY, 0, 20), [at(20, event=86_400)], every(STANDBY, 0.4, 120.4)))
+    assert senders(counted)[1] == (80.4, 119.4, STANDBY)
+
+
+def test_bad_readings_of_a_primary_that_never_told_anything_count_alone() -> None:
+    """Until somebody is on duty the primary counts; the standby that begins then counts after what it told."""
+    task = Task()
+    bad = [one._replace(quality=2) for one in every(PRIMARY, 0, 6)]
+    assert senders(task.take(*bad, *(at(6, STANDBY, event=second) for second in range(3, 10)))) == [
+        (0, 5, PRIMARY), (6, 9, STANDBY)
+    ]  # fmt: skip
+
+
+def test_what_is_no_longer_redundant_is_forgotten() -> None:
+    """The dictionary loses a standby, then all of them: their rows go with the next chunk, and no others do."""
+    task = Task()
+    task.take(at(0), at(0, STANDBY), at(0, LAST))
+    task.take(at(11, STANDBY), at(11, LAST))
+
+    def left() -> tuple[list[str], list[str]]:
+        presence, duty = (task.state[table.name] for table in TABLES)
+        return sorted(presence["signal_id"].to_list()), duty["primary"].unique().to_list()
+
+    assert left() == (sorted(PREFERENCE), [PRIMARY])
+    task.context = Context({"it.signal.v1": dictionary([row for row in ROWS if row["signal_id"] != LAST])}, 2)
+    assert task.take(at(12, STANDBY))[0][1] == PRIMARY
+    assert left() == (sorted([PRIMARY, STANDBY]), [PRIMARY])
+    task.context = Context({"it.signal.v1": dictionary([ROWS[0], ROWS[3]])}, 3)
+    assert task.take(at(13))[0][1] == PRIMARY
+    assert left() == ([], [])

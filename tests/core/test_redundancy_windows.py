@@ -88,3 +88,14 @@ def test_any_split_with_copies_and_restarts_gives_the_same_windows(
     manner = {"revision", "supersedes", "reason", "provisional", "watermark", "emitted_at"}
     wanted = {key: {name: row[name] for name in row if name not in manner} for key, row in whole.latest().items()}
     assert difference(parts.latest(), wanted) == ""
+
+
+def test_windows_forget_who_was_on_duty_where_nobody_is_redundant_any_more() -> None:
+    """The dictionary has the primary alone: with the next chunk the selection has no rows left, and windows go on."""
+    run = Task(CONFIG, PAIR)
+    run.step(log(range(0), 30), T0 + 30 * SECOND)
+    assert run.state["presence"].height == 2
+    run.context = context([version(TEMPERATURE)], 2)
+    run.step([at(second, float(second)) for second in range(95, 120)], T0 + 120 * SECOND)
+    assert (run.state["presence"].height, run.state["duty"].height) == (0, 0)
+    assert run.latest()["temperature", 10, T0 + 100 * SECOND]["count"] == 10

@@ -140,3 +140,13 @@ def test_state_survives_restarts_at_any_time() -> None:
     assert [(r["alert_id"], r["revision"], r["reason"], r["event_time"]) for r in torn.rows] == [
         (r["alert_id"], r["revision"], r["reason"], r["event_time"]) for r in whole.rows
     ]
+
+
+def test_nodes_that_come_back_in_one_record_end_their_segment_the_same_way_each_time() -> None:
+    """The first of them by name ends it, whichever way the record was packed."""
+    for back in ((1, 2), (2, 1)):
+        task = Task([OFFLINE, SEGMENT], ZONED)
+        run(task, [*node(1, 0, 20), *node(2, 0, 23), *node(3, 0, 79)], 79)
+        rows = task.feed(*(R(80 + number, f"s{number}", 1.0, source=f"edge-{number}", record=500) for number in back))
+        cleared = [row for row in rows if row["rule_id"] == "segment-down" and row["state"] == "cleared"]
+        assert [seconds(row["event_time"]) for row in cleared] == [81.0]

@@ -162,11 +162,14 @@ def test_other_signals_have_no_increment() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 400) | st.integers(2**31, 2**31 + 9), st.sampled_from((0, 0, 1, 2))),
+        st.tuples(
+            st.integers(0, 400) | st.integers(2**31, 2**31 + 9) | st.integers(2**62 - 400, 2**62),
+            st.sampled_from((0, 0, 1, 2)),
+        ),
         min_size=2,
         max_size=30,
     ),
-    st.sampled_from((None, 399, 2**31 + 9)),
+    st.sampled_from((None, 399, 2**31 + 9, 2**62)),
 )
 def test_windows_count_what_the_kpis_count(sent: list[tuple[int, int]], rollover: int | None) -> None:
     """The increments of all windows of a counter add up to the items that `kpi` counts from the same readings."""

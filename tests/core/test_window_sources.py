@@ -104,6 +104,7 @@ def test_a_backlog_of_hours_touches_its_own_windows_only() -> None:
     ends = [end for end, _ in emitted(run, OWN, before)]
     assert ends == sorted(set(ends)), "each once, in order"
     assert ends[-1] >= HOUR + 110, "nobody waited for the backlog"
+    run.correct(T0 + 2 * HOUR * SECOND)
     filled = emitted(run, OTHER, before)
     assert {end for end, _ in filled} >= set(range(70, HOUR - 300, 10))
     assert run.late == []

@@ -80,9 +80,9 @@ class Run:
         self._take(self.stage.step(topic, frame, self.state, self.context, MOMENT))
         return self
 
-    def timer(self, now_us: int) -> Run:
-        """The second that ends at `now_us`."""
-        self._take(self.stage.timer(self.state, self.context, Moment(now_us, now_us)))
+    def timer(self, now_us: int, partition: int = 0) -> Run:
+        """The second that ends at `now_us`, in the task of `partition`."""
+        self._take(self.stage.timer(self.state, self.context, Moment(now_us, now_us, partition)))
         return self
 
     def rows(self, topic: str) -> list[dict[str, Any]]:

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.evaluation.scenario import SECOND_US, Outcome, Replay, ReplayFailure, Row, Scenario, as_recorded
+from tests.evaluation.scenario import SECOND_US, Outcome, Place, Replay, ReplayFailure, Row, Scenario, as_recorded
 from tests.evaluation.windows import CLOCK, Expected, Sent, compared, expected, known_time
 
 NAME: Final = "nab"
 SEED: Final = 20131202
 SERIES: Final = ("machine_temperature", "ambient_temperature")
-SITE, LINE, SOURCE = "plant", "line-1", "logger"
+PLACE: Final = Place("plant", "line-1", "logger")
 # Windows: one period of the recording, and the longest of these that holds some of them.
 LENGTHS_S: Final = (60, 300, 600, 1_800, 3_600, 21_600, 86_400)
 HOLD_PERIODS: Final = 2.5
@@ -86,30 +86,11 @@ def scenario(sent: Sequence[Sent], signal: str, period_s: int, lengths_s: Sequen
 
 
 def _reading(time_us: int, address: str, sequence: int, value: float | None) -> Row:
-    return {
-        "source_id": SOURCE,
-        "site": SITE,
-        "address": address,
-        "boot_id": "1",
-        "sequence": sequence,
-        "source_time": time_us,
-        "value_double": value,
-    }
+    return PLACE.reading(address, time_us, "1", sequence, value_double=value)
 
 
 def _signal(name: str, period_s: int, lengths_s: Sequence[int]) -> Row:
-    return {
-        "signal_id": name,
-        "site": SITE,
-        "source_id": SOURCE,
-        "address": name,
-        "work_center": LINE,
-        "role": "measurement",
-        "unit": "[degF]",
-        "reporting": "periodic",
-        "period_ms": period_s * 1000,
-        "window_lengths_s": list(lengths_s),
-    }
+    return PLACE.signal(name, "measurement", "periodic", lengths_s, unit="[degF]", period_ms=period_s * 1000)
 
 
 def _period_s(sent: Sequence[Sent]) -> int:

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.evaluation.scenario import SECOND_US, Replay, ReplayFailure, Row, Scenario, as_recorded
+from tests.evaluation.scenario import SECOND_US, Place, Replay, ReplayFailure, Row, Scenario, as_recorded
 from tests.evaluation.windows import CLOCK, Sent, compared, expected, known_time
 
 NAME: Final = "mtconnect_okuma"
 SEED: Final = 20220808
-SITE, LINE, UNIT, SOURCE = "shop", "cell-1", "lathe", "adapter"
+PLACE: Final = Place("shop", "cell-1", "adapter")
 LENGTHS_S: Final = (10, 60)
 UNAVAILABLE: Final = "UNAVAILABLE"
 OPCUA_BAD: Final = 0x8000_0000
@@ -143,29 +143,12 @@ def _reading(one: Observation) -> Row:
     value: Mapping[str, Any] = {"value_string": one.value}
     if one.value == UNAVAILABLE:
         value = {"quality_raw": OPCUA_BAD, "quality_scheme": "opcua"}
-    return {
-        "source_id": SOURCE,
-        "site": SITE,
-        "address": one.name,
-        "boot_id": str(one.session),
-        "sequence": one.place,
-        "source_time": one.time_us,
-        **value,
-    }
+    return PLACE.reading(one.name, one.time_us, str(one.session), one.place, **value)
 
 
 def _signal(name: str, number: bool) -> Row:
-    return {
-        "signal_id": name,
-        "site": SITE,
-        "source_id": SOURCE,
-        "address": name,
-        "work_center": LINE,
-        "work_unit": UNIT,
-        "role": "measurement" if number else "state",
-        "reporting": "on_change",
-        "window_lengths_s": list(LENGTHS_S),
-    }
+    role = "measurement" if number else "state"
+    return PLACE.signal(name, role, "on_change", LENGTHS_S, work_unit="lathe")
 
 
 def _text(path: Path) -> str:

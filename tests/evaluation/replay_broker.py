@@ -31,8 +31,8 @@ SETTINGS: Final[Mapping[str, str | int]] = {
 }
 LIMIT_S: Final = 300.0
 # Corrections of finished periods are written at most every ten seconds; after this long without any, none is due.
-# Windows are revised at once.
-QUIET_S: Final = {"kpi": 15.0, "window": 4.0}
+# Windows that memory still holds are revised at once, older ones when nothing more has come for them for some seconds.
+QUIET_S: Final = {"kpi": 15.0, "window": 15.0}
 # Readings for windows come in so many parts, each when the one before is validated: else one chunk would hold them all,
 # and nothing would ever be late.
 PARTS: Final = {"kpi": 1, "window": 6}

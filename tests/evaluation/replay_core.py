@@ -15,7 +15,7 @@ from streams.core.context import Context
 from streams.core.frames import COORDINATES
 from streams.core.kpi.policy import parse
 from streams.core.kpi.stage import Kpi, KpiConfig
-from streams.core.stage import Moment, Result, StageCore, apply
+from streams.core.stage import Corrector, Moment, Result, Span, StageCore, apply
 from streams.core.validate.stage import Validate
 from streams.core.window.stage import Window, WindowConfig
 from streams.kafka.avro import codec, contracts
@@ -35,6 +35,7 @@ class Task:
         self._stage, self._context = stage, context
         self._tables = {table.name: table.empty() for table in stage.tables}
         self._offset = 0
+        self._log: list[pl.DataFrame] = []
         self.written: dict[str, list[Row]] = {}
         self.counts: Counter[str] = Counter()
 
@@ -42,11 +43,24 @@ class Task:
         """Output frames by topic."""
         located = frame.with_columns(_coordinates(self._offset, now_us))
         self._offset += frame.height
+        self._log.append(located)
         return self._take(self._stage.step(topic, located, self._tables, self._context, Moment(now_us)))
 
     def timer(self, now_us: int) -> dict[str, pl.DataFrame]:
         """Output frames by topic."""
         return self._take(self._stage.timer(self._tables, self._context, Moment(now_us, NOW_US)))
+
+    def correct(self, now_us: int) -> None:
+        """Let the stage look back in its log for as long as something waits for that."""
+        stage, moment = self._stage, Moment(now_us, NOW_US)
+        while isinstance(stage, Corrector) and stage.due(self._tables, moment):
+            back = stage.look_back(self._tables, self._context, Span(0, self._offset), moment)
+            while spans := back.wanted():
+                for rows in self._log:
+                    inside = (pl.col("_offset").is_between(*span, closed="left") for span in spans)
+                    back.take(rows.filter(pl.any_horizontal(*inside)))
+            while back.left():
+                self._take(stage.looked(back, self._tables, self._context, moment))
 
     def _take(self, result: Result) -> dict[str, pl.DataFrame]:
         for table in self._stage.tables:
@@ -72,6 +86,7 @@ def replay(scenario: Scenario, chunk: int = CHUNK) -> Outcome:
         if valid is not None:
             accepted += valid.height
             last.step(READING, valid, now_us)
+    last.correct(now_us + 3600 * SECOND_US)
     for wait_s in (3600, 7200) if scenario.stage == "kpi" else ():
         last.timer(now_us + wait_s * SECOND_US)
     return Outcome(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 Row = dict[str, Any]
 
@@ -20,6 +20,40 @@ LATE_ROWS: Final = 12
 IDS: Final = {"kpi": "kpi_id", "window": "window_id"}
 # How long a reading may be corrected in these replays: the default is set for memory, recordings jump by hours.
 WINDOW_HORIZON_S: Final = 86_400
+
+
+class Place(NamedTuple):
+    """Where a recording was made: one source at one line."""
+
+    site: str
+    line: str
+    source: str
+
+    def signal(self, name: str, role: str, reporting: str, lengths_s: Sequence[int], **fields: Any) -> Row:
+        """A row of `it.signal.v1`; the address is the name."""
+        return {
+            "signal_id": name,
+            "site": self.site,
+            "source_id": self.source,
+            "address": name,
+            "work_center": self.line,
+            "role": role,
+            "reporting": reporting,
+            "window_lengths_s": list(lengths_s),
+            **fields,
+        }
+
+    def reading(self, address: str, time_us: int, boot: str, sequence: int, **value: Any) -> Row:
+        """A row of `ot.raw.reading.v1`."""
+        return {
+            "source_id": self.source,
+            "site": self.site,
+            "address": address,
+            "boot_id": boot,
+            "sequence": sequence,
+            "source_time": time_us,
+            **value,
+        }
 
 
 @dataclass(frozen=True)

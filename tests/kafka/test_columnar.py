@@ -121,6 +121,18 @@ def test_many_lines_and_many_readings() -> None:
         assert_frame_equal(back.select(READING.names()).sort("event_time"), frame)
 
 
+@given(steps=st.lists(st.sampled_from([0, 1, 400_000, 999_999, 1_000_000, 90_000_000]), min_size=1, max_size=40))
+@settings(max_examples=40)
+def test_readings_of_one_record_came_within_a_second(steps: list[int]) -> None:
+    """Where `validate` catches up minutes are read at once: the one ingest time of a record must not hide that."""
+    came = np.cumsum(steps)
+    frame = many(came.size, lines=2).with_columns(ingest_time=pl.Series(came))
+    back = unpacked(columnar.pack(frame, PREFIX)).frame.select("event_time", told="ingest_time", place="_offset")
+    both = back.sort("event_time").with_columns(came=pl.Series(came))
+    assert ((both["came"] - both["told"]).is_between(0, columnar_pack.SPAN_US - 1)).all()
+    assert back.select(pl.col("event_time").is_sorted().over("place")).to_series().all()
+
+
 def test_records_that_would_be_too_large_are_split() -> None:
     """Long texts: records are halved until they are below the limit; a reading larger than that stays one record."""
     records = columnar.pack(many(3000, text="x" * 3000), PREFIX)

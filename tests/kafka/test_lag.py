@@ -6,8 +6,9 @@ import polars as pl
 
 from streams.core.frames import ID
 from streams.core.times import NEVER_US
+from streams.core.window.past import PENDING, WAITING
 from streams.core.window.watermark import SOURCE, Patience
-from streams.kafka.lag import judged
+from streams.kafka.lag import Late, judged
 from streams.kafka.state import Restored
 
 SECOND = 1_000_000
@@ -50,3 +51,16 @@ def test_a_task_that_has_read_nothing_has_no_watermark() -> None:
     assert (nothing.begun, nothing.watermark_us, list(nothing.sources)) == (False, None, [])
     empty = Restored({SOURCE.name: SOURCE.empty()}, origin=ORIGIN, watermark_us=NEVER_US)
     assert judged("window", 0, 1, empty, {"in": 0}, PATIENCE, NOW).watermark_us is None
+
+
+def test_what_waits_for_a_correction_is_told() -> None:
+    """Signals, readings, and since when; nothing where nothing waits, or where memory is all there is."""
+    state = restored(2, ("edge", 1, 1))
+    assert judged("window", 0, 1, state, {"in": 0}, PATIENCE, NOW).late is None
+    rows = [["s", 1, 0, 9, 3, 7], ["s", 2, 0, 9, 4, 8], ["t", 1, 0, 9, 1, 8]]
+    pending = pl.DataFrame(rows, schema=PENDING.schema.names(), orient="row")
+    state.tables[PENDING.name] = pending
+    for begun, expected in ((NEVER_US, None), (NOW - 5 * SECOND, Late(2, 8, NOW - 5 * SECOND))):
+        row = {"task": [0], "begun": [begun], "grown": [begun], "reach": [0]}
+        state.tables[WAITING.name] = pl.DataFrame(row, schema=WAITING.schema)
+        assert judged("window", 0, 1, state, {"in": 0}, PATIENCE, NOW).late == expected

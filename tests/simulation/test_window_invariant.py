@@ -112,8 +112,12 @@ def play(plan: Plan, config: WindowConfig) -> Run:
 
 def payloads(run: Run) -> dict[Key, dict[str, Any]]:
     """What the latest revisions say, without how they came about."""
-    names = list(windows(closing(), SIGNALS, T0 + 3600 * SECOND).popitem()[1])
-    return {key: {name: row[name] for name in names} for key, row in run.latest().items()}
+    return {key: {name: row[name] for name in payload_names()} for key, row in run.latest().items()}
+
+
+def payload_names() -> list[str]:
+    """What a window says."""
+    return list(windows(closing(), SIGNALS, T0 + 3600 * SECOND).popitem()[1])
 
 
 @given(cases())

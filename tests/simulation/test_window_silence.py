@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streams.core.window.stage import WindowConfig
 from tests.simulation.reference import SECOND, Reading, windows
 from tests.simulation.test_window_invariant import CONTEXT, SIGNALS, closing, readings
+from tests.simulation.test_window_past import agreed
 from tests.simulation.window_run import T0, Run, difference
 
 HORIZON_US = 7200 * SECOND
@@ -17,7 +18,7 @@ LIMITS = st.dictionaries(st.sampled_from(["edge-1", "edge-2", "edge-3"]), st.int
 @st.composite
 def spells(draw: st.DrawFn) -> tuple[list[Reading], list[tuple[int, list[Reading]]]]:
     """Readings, and chunks of them with the time (us) that passes before each: within the idle limit or far beyond."""
-    made = draw(readings())
+    made = agreed(draw(readings()), SIGNALS)
     order = draw(st.permutations(made))
     chunks = []
     while order:
@@ -41,7 +42,10 @@ def test_silence_and_backlogs_leave_no_trace(
     The watermark never goes back, and nothing inside the horizon is lost.
     """
     made, chunks = case
-    config = WindowConfig(correction_horizon_us=HORIZON_US, disorder_of=disorder_of, idle_of=idle_of)
+    memory_us = data.draw(st.sampled_from((15, 120, 7200))) * SECOND
+    config = WindowConfig(
+        correction_horizon_us=HORIZON_US, memory_us=memory_us, disorder_of=disorder_of, idle_of=idle_of
+    )
     run, now_us, marks = Run(config, CONTEXT), T0, [0]
     for pause_us, chunk in [*chunks, (0, closing())]:
         for _ in range(data.draw(st.integers(0, 2))):
@@ -54,6 +58,7 @@ def test_silence_and_backlogs_leave_no_trace(
             run.restart(combined=data.draw(st.booleans()))
     # Until everybody has been silent for long enough.
     run.timer(now_us + 300 * SECOND)
+    run.correct(now_us + 400 * SECOND)
     assert difference(run.latest(), windows(made + closing(), SIGNALS, _watermark(run))) == ""
     assert marks == sorted(marks)
     assert run.late == []

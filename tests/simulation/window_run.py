@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ import polars as pl
 from streams.core.context import Context
 from streams.core.dictionary import SIGNAL
 from streams.core.frames import BIRTH, COORDINATES, FORCED, HISTORICAL, OUT_OF_RANGE, READING
-from streams.core.stage import Change, Moment, Result, apply, combine
+from streams.core.stage import Change, LookBack, Moment, Result, Span, apply, combine
 from streams.core.window.stage import Window, WindowConfig
 from tests.simulation.reference import SECOND, Reading, Signal
 from tests.simulation.reference import Window as Key
@@ -54,8 +55,8 @@ def context(rows: list[dict[str, Any]], number: int = 1) -> Context:
     return Context({"it.signal.v1": pl.DataFrame(rows, schema=DICTIONARY)}, number)
 
 
-def frame(readings: list[Reading], offset: int, logged_us: int) -> pl.DataFrame:
-    """Readings as the shell hands them to the stage."""
+def frame(readings: list[Reading], offset: int, logged_us: int, apart: int = 1) -> pl.DataFrame:
+    """Readings as the shell hands them to the stage, with offsets so far `apart`."""
     rows = [
         {
             "site": "Hamburg",
@@ -72,7 +73,7 @@ def frame(readings: list[Reading], offset: int, logged_us: int) -> pl.DataFrame:
             "flags": OUT_OF_RANGE + FORCED * reading.forced + HISTORICAL * reading.historical + BIRTH * reading.birth,
             "sequence": reading.sequence,
             "_partition": 3,
-            "_offset": offset + number,
+            "_offset": offset + number * apart,
             "_time": logged_us,
         }
         for number, reading in enumerate(readings)
@@ -90,6 +91,9 @@ class Run:
     late: list[dict[str, Any]] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     offset: int = 0
+    log: list[pl.DataFrame] = field(default_factory=list)
+    log_begin: int = 0
+    apart: int = 1
 
     def __post_init__(self) -> None:
         """An empty task."""
@@ -100,14 +104,41 @@ class Run:
 
     def step(self, readings: list[Reading], now_us: int = T0, caught_up_us: int | None = None) -> Result:
         """One chunk, appended to the log at `now_us` and processed then."""
-        rows = frame(readings, self.offset, now_us)
-        self.offset += len(readings)
+        rows = frame(readings, self.offset, now_us, self.apart)
+        self.offset += len(readings) * self.apart
+        self.log.append(rows)
         moment = Moment(now_us, caught_up_us)
         return self._take(self.stage.step("ot.reading.v1", rows, self.state, self.context, moment))
 
     def timer(self, now_us: int, caught_up_us: int | None = T0) -> Result:
         """A tick of the timer."""
         return self._take(self.stage.timer(self.state, self.context, Moment(now_us, caught_up_us)))
+
+    def look_back(self, now_us: int) -> LookBack | None:
+        """Begin a correction where one is due, and give it what it wants of the log."""
+        moment = Moment(now_us, T0)
+        if not self.stage.due(self.state, moment):
+            return None
+        back = self.stage.look_back(self.state, self.context, Span(self.log_begin, self.offset), moment)
+        while spans := back.wanted():
+            assert all(low.end < high.begin for low, high in pairwise(spans))
+            for span in spans:
+                assert self.log_begin <= span.begin < span.end <= self.offset
+                for rows in self.log:
+                    inside = rows.filter(pl.col("_offset").is_between(span.begin, span.end, closed="left"))
+                    if inside.height:
+                        back.take(inside)
+        return back
+
+    def looked(self, back: LookBack, now_us: int) -> None:
+        """Take in its corrections."""
+        while back.left():
+            self._take(self.stage.looked(back, self.state, self.context, Moment(now_us, T0)))
+
+    def correct(self, now_us: int) -> None:
+        """Correct all that waits."""
+        while back := self.look_back(now_us):
+            self.looked(back, now_us)
 
     def restart(self, *, combined: bool) -> None:
         """A new process: the tables are rebuilt from the changes, one by one or combined into one per table."""

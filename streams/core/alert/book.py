@@ -39,6 +39,7 @@ CONDITION: Final = Table(
             "limit": pl.Float64(),
             "begin_evidence": pl.String(),
             "begin_unknown_us": pl.Int64(),
+            "alert_id": pl.String(),
             "value": pl.Float64(),
             "value_string": ID,
             "quality": pl.Int8(),
@@ -65,6 +66,15 @@ class Book:
     def open(self) -> list[Condition]:
         """Conditions that are not in their normal phase."""
         return [condition for condition in self._all.values() if condition.phase != NORMAL]
+
+    def known(self, key: Key) -> Condition | None:
+        """The condition of a key that was loaded; None: it never held."""
+        return self._all.get(key)
+
+    def put(self, condition: Condition) -> None:
+        """This one takes the place of what was known of its key."""
+        self._all[condition.rule_id, condition.signal_id] = condition
+        self.touch(condition)
 
     def touch(self, condition: Condition) -> None:
         """Write this one back."""

@@ -1,14 +1,13 @@
 """A chunk of readings, reduced to what can change a condition. Enter: readings, what is carried. Leaves: `Judged`.
 
-Readings are taken in the order of the log. One that is older than the last of its signal is *late*: it is counted and
-changes nothing, so the outcome depends on the log alone, never on how it was cut into chunks. Of the others only those
-remain whose signal has an open condition, a rate rule, or a value beyond a limit somewhere in this chunk; where
-nothing happens that is none. Those are judged rule by rule, and only changes of the judgement go on to the table.
+Readings are taken in the order of the log. One that is older than the last of its signal is *late*: it is set aside,
+so the outcome depends on the log alone, never on how it was cut into chunks. Of the others only those remain whose
+signal has an open condition, a rate rule, or a value beyond a limit somewhere in this chunk; where nothing happens that
+is none. Those are judged rule by rule, and only changes of the judgement go on to the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ import polars as pl
 from streams.core.alert.rule import STATE
 from streams.core.alert.rule_match import Compiled, Floats, Integers, Mask, look_up
 from streams.core.frames import BAD, BIRTH, HISTORICAL
+from streams.core.times import NEVER_US
 
 # What a judged reading keeps of the reading.
 KEPT: Final = (
@@ -26,12 +26,19 @@ KEPT: Final = (
 )  # fmt: skip
 
 
+# The reading that the next rate is measured from, whether it was a birth, and the one that its own was measured from.
+ANCHORS: Final = pl.Schema(
+    {"anchor_time": pl.Int64(), "anchor_value": pl.Float64(), "born": pl.Boolean()}
+    | {"before_time": pl.Int64(), "before_value": pl.Float64()}
+)
+
+
 @dataclass(frozen=True)
 class Carried:
     """What earlier chunks left. By slot: last event time and whether a condition is open; by pair: what holds.
 
     `held` has (pair, held: whether the condition holds) for every open condition, `anchors` has (pair, anchor_time,
-    anchor_value), the reading that the next rate is measured from.
+    anchor_value), the reading that the next rate is measured from, and more (`ANCHORS`).
     """
 
     last_us: Integers
@@ -46,7 +53,9 @@ class Judged:
 
     `readings` are the judged readings by (pair, log order) with `holds` and `behind`; `changes` those of them that may
     change a condition, in log order; `late` counts late readings by slot; `last_us` and `seen` are the last event
-    time and whether anything was applied, by slot; `anchors` are rows to keep for the next rates.
+    time and whether anything was applied, by slot; `anchors` are rows to keep for the next rates. `overdue` are the
+    late readings (slot, KEPT and value, birth), in log order; `contested` has (pair, event_time, _offset) of readings
+    at the same instant as the one before them that say something else.
     """
 
     readings: pl.DataFrame
@@ -55,6 +64,8 @@ class Judged:
     last_us: Integers
     seen: Mask
     anchors: pl.DataFrame
+    overdue: pl.DataFrame
+    contested: pl.DataFrame
 
 
 def judge(frame: pl.DataFrame, compiled: Compiled, carried: Carried, past_us: int) -> Judged:
@@ -69,12 +80,48 @@ def judge(frame: pl.DataFrame, compiled: Compiled, carried: Carried, past_us: in
     seen = np.zeros(compiled.slots, dtype=np.bool_)
     seen[slot] = True
     late_by_slot = np.bincount(slot[late], minlength=compiled.slots)
-    rows, slot = rows[~late], slot[~late]
     value = _number(frame)
+    overdue = _picked(frame, rows[late], slot[late], value, past_us)
+    rows, slot = rows[~late], slot[~late]
     busy = carried.busy | compiled.has_rate
     busy[slot[_beyond(frame, compiled, value, rows, slot)]] = True
     rows, slot = rows[busy[slot]], slot[busy[slot]]
-    picked = frame[rows].select(
+    picked = _picked(frame, rows, slot, value, past_us)
+    rates, anchors = _rates(picked, compiled, carried)
+    readings = _held(classified(picked, rates, compiled), carried)
+    changed = pl.col("holds") != pl.col("held_before")
+    told = pl.col("holds") & ~pl.col("behind") & pl.col("behind_before")
+    changes = readings.filter(changed | told).sort("row", "pair")
+    contested = _contested(readings, carried)
+    return Judged(readings, changes, late_by_slot, last_us, seen, anchors, overdue, contested)
+
+
+def judge_sorted(frame: pl.DataFrame, compiled: Compiled, past_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Judge known readings of watched signals, one for each instant of a signal and in order of time.
+
+    Leaves (as `Judged.readings` has them, but `holds` null where a reading decides nothing) the readings by pair and
+    time, and those that rates were measured from (pair, event_time, value, birth).
+    """
+    slot = compiled.slot(frame["signal_id"])
+    picked = _picked(frame, np.arange(frame.height), slot, _number(frame), past_us)
+    nothing = pl.DataFrame(schema={"pair": pl.Int64(), **ANCHORS})
+    firsts = _firsts(
+        picked, compiled, Carried(np.full(compiled.slots, NEVER_US), np.zeros(0, np.bool_), nothing, nothing)
+    )
+    rates, _ = _measured(firsts)
+    return classified(picked, rates, compiled).sort("pair", "row"), firsts.select(
+        "pair", "event_time", "value", "birth"
+    )
+
+
+def classified(picked: pl.DataFrame, rates: pl.DataFrame, compiled: Compiled) -> pl.DataFrame:
+    """Readings by pair with what they decide: those with limits or states, and `rates`."""
+    levels = picked.drop("birth").join(compiled.levels, on="slot", maintain_order="left")
+    return _classify(pl.concat([levels, rates.select(levels.columns)]), compiled)
+
+
+def _picked(frame: pl.DataFrame, rows: Integers, slot: Integers, value: Floats, past_us: int) -> pl.DataFrame:
+    return frame[rows].select(
         *KEPT,
         slot=pl.Series(slot),
         row=pl.Series(rows),
@@ -82,12 +129,19 @@ def judge(frame: pl.DataFrame, compiled: Compiled, carried: Carried, past_us: in
         behind=(pl.col("flags") & HISTORICAL != 0) | (pl.col("event_time") < past_us),
         birth=pl.col("flags") & BIRTH != 0,
     )
-    rates, anchors = _rates(picked, compiled, carried)
-    levels = picked.drop("birth").join(compiled.levels, on="slot", maintain_order="left")
-    readings = _held(_classify(pl.concat([levels, rates.select(levels.columns)]), compiled), carried)
-    changed = pl.col("holds") != pl.col("held_before")
-    told = pl.col("holds") & ~pl.col("behind") & pl.col("behind_before")
-    return Judged(readings, readings.filter(changed | told).sort("row", "pair"), late_by_slot, last_us, seen, anchors)
+
+
+def _contested(readings: pl.DataFrame, carried: Carried) -> pl.DataFrame:
+    pair, time = readings["pair"].to_numpy(), readings["event_time"].to_numpy()
+    first = np.append(True, pair[1:] != pair[:-1])[: len(pair)]
+    before = np.where(first, carried.last_us[readings["slot"].to_numpy()], np.append(NEVER_US, time[:-1])[: len(time)])
+    again = np.flatnonzero(time == before)
+    if not again.size:
+        return readings.select("pair", "event_time", "_offset").clear()
+    said = readings["decides"].gather(np.maximum(again - 1, 0))
+    rows = readings[again].with_columns(said=said, first=pl.Series(first[again]))
+    said_before = pl.when("first").then("held_before").otherwise("said")
+    return rows.filter(pl.col("decides").ne_missing(said_before)).select("pair", "event_time", "_offset")
 
 
 def _number(frame: pl.DataFrame) -> Floats:
@@ -113,10 +167,14 @@ def _rates(picked: pl.DataFrame, compiled: Compiled, carried: Carried) -> tuple[
     per the time between them, but at least one step: noise between close readings is no trend. A re-announced value
     (birth) is no change: measuring starts anew from it.
     """
+    return _measured(_firsts(picked, compiled, carried))
+
+
+def _firsts(picked: pl.DataFrame, compiled: Compiled, carried: Carried) -> pl.DataFrame:
     before = pl.Series(carried.last_us[picked["slot"].to_numpy()])
     previous = pl.col("event_time").shift(1).over("slot").fill_null(before)
     step = pl.col("event_time") // pl.col("over_us")
-    firsts = (
+    return (
         picked.with_columns(previous=previous)
         .join(compiled.rates, on="slot", maintain_order="left")
         .filter(
@@ -127,11 +185,17 @@ def _rates(picked: pl.DataFrame, compiled: Compiled, carried: Carried) -> tuple[
         .sort("pair", "row")
         .join(carried.anchors, on="pair", how="left", maintain_order="left")
     )
-    anchor_time = pl.col("event_time").shift(1).over("pair").fill_null(pl.col("anchor_time"))
-    anchor_value = pl.col("value").shift(1).over("pair").fill_null(pl.col("anchor_value"))
-    elapsed = pl.max_horizontal(pl.col("event_time") - anchor_time, "over_us")
-    rate = (pl.col("value") - anchor_value) * pl.col("per_us") / elapsed
-    anchors = firsts.unique("pair", keep="last").select("pair", anchor_time="event_time", anchor_value="value")
+
+
+def _measured(firsts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    since = pl.col("event_time").shift(1).over("pair").fill_null(pl.col("anchor_time"))
+    start = pl.col("value").shift(1).over("pair").fill_null(pl.col("anchor_value"))
+    firsts = firsts.with_columns(since=since, start=start)
+    elapsed = pl.max_horizontal(pl.col("event_time") - pl.col("since"), "over_us")
+    rate = (pl.col("value") - pl.col("start")) * pl.col("per_us") / elapsed
+    anchors = firsts.select(
+        "pair", anchor_time="event_time", anchor_value="value", born="birth", before_time="since", before_value="start"
+    ).unique("pair", keep="last")
     rates = firsts.with_columns(value=pl.when(~pl.col("birth")).then(rate)).filter(pl.col("value").is_not_null())
     return rates, anchors
 
@@ -161,62 +225,7 @@ def _held(rows: pl.DataFrame, carried: Carried) -> pl.DataFrame:
     before = pl.col("held").fill_null(value=False)
     holds = pl.col("holds").forward_fill().over("pair").fill_null(before)
     # After a restart it is not known whether an open condition was last seen in a backlog: the table knows.
-    return rows.with_columns(holds=holds).with_columns(
+    return rows.with_columns(holds=holds, decides="holds").with_columns(
         held_before=pl.col("holds").shift(1).over("pair").fill_null(before),
         behind_before=pl.col("behind").shift(1).over("pair").fill_null(pl.col("held").is_not_null()),
     ).drop("held")  # fmt: skip
-
-
-class Trail:
-    """Rows by (key, log order), event time rising within a key: which was the last up to some time and offset?"""
-
-    def __init__(self, key: Integers, event_time: Integers, offset: Integers) -> None:
-        self._key = key
-        self._time = event_time
-        self._offset = offset
-
-    def find(self, key: int, event_time: int, until: int | None = None) -> int | None:
-        """Index of the last row of `key` not after `event_time`, in a record up to offset `until`; None: none such."""
-        first, end = np.searchsorted(self._key, [key, key + 1])
-        count = int(np.searchsorted(self._time[first:end], event_time, side="right"))
-        if until is not None:
-            count = min(count, int(np.searchsorted(self._offset[first:end], until, side="right")))
-        return int(first) + count - 1 if count else None
-
-
-class Clocks:
-    """Event time by source, record by record: how far had a source come when some record was read?
-
-    `frame` is the whole chunk (readings of any quality tell the time); `before` maps sources to their last event time.
-    A record counts once it is complete: the readings of a batch are signal by signal, not in the order of time.
-    """
-
-    def __init__(self, frame: pl.DataFrame, before: Callable[[str], int]) -> None:
-        self._before = before
-        records = frame.group_by("source_id", "_offset").agg(pl.col("event_time").max()).sort("_offset")
-        self._offset: dict[str, Integers] = {}
-        self._time: dict[str, Integers] = {}
-        for (source,), part in records.cast({"source_id": pl.String}).group_by("source_id", maintain_order=True):
-            name = str(source)
-            self._offset[name] = part["_offset"].to_numpy()
-            self._time[name] = np.maximum(np.maximum.accumulate(part["event_time"].to_numpy()), before(name))
-
-    def sources(self) -> list[tuple[str, int]]:
-        """Every source of the chunk with its last event time."""
-        return [(name, int(time[-1])) for name, time in self._time.items()]
-
-    def at(self, source: str, offset: int | None = None) -> int:
-        """Last event time of `source` before the record at `offset`; None: after the whole chunk."""
-        if source not in self._time:
-            return self._before(source)
-        end = len(self._time[source]) if offset is None else int(np.searchsorted(self._offset[source], offset))
-        return int(self._time[source][end - 1]) if end else self._before(source)
-
-    def reached(self, source: str, event_time: int) -> int | None:
-        """Offset of the record with which `source` reached `event_time`; -1: before this chunk, None: not yet."""
-        if self._before(source) >= event_time:
-            return -1
-        if source not in self._time:
-            return None
-        at = int(np.searchsorted(self._time[source], event_time))
-        return int(self._offset[source][at]) if at < len(self._offset[source]) else None

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from streams.core.alert.chunk import Trail
+from streams.core.alert.clocks import Trail
 from streams.core.alert.rule_match import Compiled, Integers
 from streams.core.frames import BAD, ID
 from streams.core.times import NEVER_US

@@ -24,6 +24,10 @@ CLOSED: Final = {
 }
 
 
+# How the sentence ends about what was over before it was known.
+NOBODY: Final = "; told late, nobody was called"
+
+
 @dataclass(frozen=True)
 class Facts:
     """The facts of one transition. Times in microseconds UTC; `unit` is UCUM; `type` is the rule's (None: rule gone).
@@ -67,7 +71,7 @@ def sentence(facts: Facts) -> str:
         product = f" ({facts.product})" if facts.product else ""
         text += f", while order {facts.order}{product} {'runs' if standing and not facts.backlog else 'ran'}"
     if facts.backlog:
-        text += "; told late, nobody was called"
+        text += NOBODY
     elif standing and facts.response:
         text += f"; {facts.owner}: {facts.response}" if facts.owner else f"; {facts.response}"
     return text[:1].upper() + text[1:] + "."

@@ -61,10 +61,11 @@ class Reading:
 class Condition:
     """One rule on one signal. Times are event times in microseconds; `due` is when the running delay has passed.
 
-    `condition` is the fingerprint of the rule it is judged by. `revision` counts the transitions of the alert that
-    began at `begin_time`. `behind` tells that the last reading was one of the past (a backlog), and `annunciated`
-    that the alert has been announced as one that stands. `begin_unknown_us` is how long the signal had been unknown
-    in all when the condition began; `last` is the latest reading, kept while a transition may still need it.
+    `condition` is the fingerprint of the rule it is judged by. `alert_id` names the alert that begins at `begin_time`,
+    also where a late reading corrects its begin; `revision` counts its transitions. `behind` tells that the last
+    reading was one of the past (a backlog), and `annunciated` that the alert has been announced as one that stands.
+    `begin_unknown_us` is how long the signal had been unknown in all when the condition began; `last` is the latest
+    reading, kept while a transition may still need it.
     """
 
     rule_id: str
@@ -88,7 +89,17 @@ class Condition:
     limit: float | None = None
     begin_evidence: str = ""
     begin_unknown_us: int | None = None
+    alert_id: str = ""
     last: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Was:
+    """What had been told of an alert. Times in us; `end_time` None: that it stands."""
+
+    state: str
+    begin_time: int
+    end_time: int | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,8 @@ class Transition:
     """An announced transition: the condition as it was then, and when (event time) and why.
 
     `reading` is the one that caused it; None: the last one before `event_time`, in a record up to offset `until`.
-    `coverage` is the known share (0..1) of the time from `begin_time` to `event_time`.
+    `coverage` is the known share (0..1) of the time from `begin_time` to `event_time`. `was` is what had been told
+    before, where late readings correct it; `cause` the alert that explains this one.
     """
 
     condition: Condition
@@ -106,6 +118,8 @@ class Transition:
     reading: Reading | None = None
     until: int | None = None
     coverage: float = 1.0
+    was: Was | None = None
+    cause: str | None = None
 
 
 def advance(condition: Condition, clock_us: int, past_us: int, until: int | None) -> Iterator[Transition]:
@@ -133,8 +147,9 @@ def began(condition: Condition, event_time: int, on_us: int, limit: float | None
         condition.end_time = condition.due = None
     elif phase == NORMAL:
         # Began, ended and began again within one instant of the source's clock: the alert goes on, its id is taken.
-        if condition.begin_time != event_time:
-            condition.revision = 0
+        alert_id = f"{condition.rule_id}|{condition.signal_id}|{event_time}"
+        if condition.alert_id != alert_id:
+            condition.alert_id, condition.revision = alert_id, 0
         condition.begin_time, condition.end_time, condition.due = event_time, None, event_time + on_us
         condition.limit, condition.begin_evidence, condition.begin_unknown_us = limit, evidence, None
         condition.annunciated = False

@@ -14,12 +14,13 @@ from typing import Any, Final
 from streams import topology
 from streams.core.alert import state as alert_state
 from streams.core.alert.book import Book, Key
-from streams.core.alert.chunk import Clocks, Judged, Trail
+from streams.core.alert.chunk import Judged
+from streams.core.alert.clocks import Clocks, Trail
 from streams.core.alert.coverage import Unknown
 from streams.core.alert.rule import Rule
 from streams.core.alert.rule_match import Compiled, Integers
-from streams.core.alert.state import ACTIVE, PENDING, Condition, Reading, Transition
-from streams.core.times import FOREVER_US
+from streams.core.alert.state import ACTIVE, CLEARING, PENDING, Condition, Reading, Transition
+from streams.core.times import FOREVER_US, NEVER_US
 
 _CHANGE: Final = (
     "pair", "holds", "held_before", "behind", "high", "low", "value", "site", "tenant", "work_center", "source_id",
@@ -29,7 +30,10 @@ _CHANGE: Final = (
 
 @dataclass
 class Walk:
-    """One step of the conditions in `book`; `transitions` collects what is announced, with reading and coverage."""
+    """One step of the conditions in `book`; `transitions` collects what is announced, with reading and coverage.
+
+    `contradicted` collects (pair, event time, offset) of readings that came after other signals' time had decided.
+    """
 
     book: Book
     compiled: Compiled
@@ -38,6 +42,7 @@ class Walk:
     past_us: int
     disorder_us: int
     transitions: list[Transition] = field(default_factory=list)
+    contradicted: list[tuple[int, int, int]] = field(default_factory=list)
     _judged: Judged | None = None
     _trail: Trail | None = None
     _set_at: dict[Key, int] = field(default_factory=dict)  # offset of the record that set a running delay
@@ -93,18 +98,20 @@ class Walk:
         rule = self.compiled.rules[self.compiled.pair_rule[pair]]
         on_us, off_us = rule.condition.delays_us
         condition = self.book.of(rule, row, self.compiled.pair_keys[pair][1])
-        reading = _reading_of(row)
+        reading = reading_of(row)
         key = (condition.rule_id, condition.signal_id)
         # The rest of a record that began a condition may end it: other signals' time counts from the next one on.
         others = self.clocks.at(row["source_id"], offset) - self.disorder_us
         self._pass(condition, event_time if self._set_at.get(key) == offset else max(event_time, others))
         if others >= self._until(condition):
             return  # its source is beyond the time that the rule watches it
+        if event_time < _decided(condition, off_us, holds=row["holds"]):
+            self.contradicted.append((pair, event_time, offset))
         due = condition.due
         if not row["holds"]:
             alert_state.ended(condition, event_time, off_us)
         elif not row["held_before"]:
-            alert_state.began(condition, event_time, on_us, _limit(row), reading.evidence)
+            alert_state.began(condition, event_time, on_us, limit_of(row), reading.evidence)
             if condition.phase == PENDING:
                 slot = int(self.compiled.pair_slot[pair])
                 condition.begin_unknown_us = self.unknown.until(slot, event_time, offset)
@@ -148,7 +155,7 @@ class Walk:
         if self._judged is not None and self._trail is not None and pair is not None:
             found = self._trail.find(pair, transition.event_time - 1, transition.until)
             if found is not None:
-                return _reading_of(self._judged.readings.row(found, named=True))
+                return reading_of(self._judged.readings.row(found, named=True))
         return transition.condition.last
 
     def _keep_last(self, condition: Condition) -> None:
@@ -156,7 +163,7 @@ class Walk:
         if self._judged is not None and self._trail is not None and pair is not None:
             found = self._trail.find(pair, FOREVER_US)
             if found is not None:
-                condition.last = _reading_of(self._judged.readings.row(found, named=True))
+                condition.last = reading_of(self._judged.readings.row(found, named=True))
                 self.book.touch(condition)
 
     def _coverage(self, transition: Transition) -> float:
@@ -169,12 +176,13 @@ class Walk:
         return min(max(1.0 - unknown / span, 0.0), 1.0)
 
 
-def _reading_of(row: dict[str, Any]) -> Reading:
+def reading_of(row: dict[str, Any]) -> Reading:
+    """A judged reading as what a transition rests on."""
     evidence = f"{topology.READING.name}/{row['_partition']}/{row['_offset']}"
     return Reading(row["value"], row["value_string"], row["quality"], row["ingest_time"], evidence)
 
 
-def _limit(row: dict[str, Any]) -> float | None:
+def limit_of(row: dict[str, Any]) -> float | None:
     """The limit that a reading is beyond; None for a state."""
     value = row["value"]
     if value is None:
@@ -182,6 +190,13 @@ def _limit(row: dict[str, Any]) -> float | None:
     if value > row["high"]:
         return float(row["high"])
     return float(row["low"]) if value < row["low"] else None
+
+
+def _decided(condition: Condition, off_us: int, *, holds: bool) -> int:
+    """Event time before which it was told already that the condition holds, or (`holds`) that it is over."""
+    if condition.phase in {ACTIVE, CLEARING}:
+        return condition.active_time
+    return condition.end_time + off_us if holds and condition.end_time is not None else NEVER_US
 
 
 def unannunciated(conditions: Iterable[Condition]) -> list[Condition]:

@@ -38,11 +38,12 @@ class Directory:
 
     `signals`: signal_id, source_id, work_unit (Categorical), role, valid_from, valid_to: versions that do not overlap.
     `units`: work_unit, work_center, site, tenant, good, reject, total (which counters exist), has_calendar, time_zone,
-    context_key (changes with anything here that concerns the unit). `sources`: work_unit, source_id.
-    `speakers`: source_id (Categorical). `holds`:
-    signal_id, dwell_us, limit_us (null: none). `rollovers`: signal_id, modulus. `shifts`: work_unit, key, name, start,
-    end. `in_shift`, `planned_down`: work_unit, start, end, merged. `orders`: work_unit, order_id, start, end
-    (FOREVER_US: it runs). `run_times`: order_id, valid_from, product, pri_us.
+    context_key (changes with anything here that concerns the unit). `sources`: work_unit, source_id, work_center: whose
+    readings on which line tell of the unit. `speakers`: source_id, work_center (Categorical). `holds`:
+    signal_id, dwell_us, limit_us (null: none). `registers`: signal_id, valid_from, modulus (null: no rollover), whole
+    (the same as an integer, else 0), scaling (changes with unit and scale): versions of counters. `shifts`: work_unit,
+    key, name, start, end. `in_shift`, `planned_down`: work_unit, start, end, merged. `orders`: work_unit, order_id,
+    start, end (FOREVER_US: it runs). `run_times`: order_id, valid_from, product, pri_us.
     """
 
     signals: pl.DataFrame
@@ -50,7 +51,7 @@ class Directory:
     sources: pl.DataFrame
     speakers: pl.DataFrame
     holds: pl.DataFrame
-    rollovers: pl.DataFrame
+    registers: pl.DataFrame
     shifts: pl.DataFrame
     in_shift: pl.DataFrame
     planned_down: pl.DataFrame
@@ -84,9 +85,11 @@ def directory(context: Context) -> Directory:
         ),
         units=units.join(_keys(parts), on="work_unit", how="left"),
         sources=sources,
-        speakers=sources.select(pl.col("source_id").cast(ID)).unique(maintain_order=True),
+        speakers=sources.select(pl.col("source_id", "work_center").cast(ID)).unique(maintain_order=True),
         holds=current.filter(pl.col("role") == STATE).select("signal_id", "dwell_us", "limit_us"),
-        rollovers=current.filter(pl.col("modulus").is_not_null()).select("signal_id", "modulus"),
+        registers=signals.filter(pl.col("role") != STATE).select(
+            "signal_id", "valid_from", "modulus", "whole", "scaling"
+        ),
         shifts=shifts.select("work_unit", key="entry_id", name="name", start="start", end="end"),
         in_shift=merge(shifts.select("work_unit", "start", "end")),
         planned_down=merge(planned_down.select("work_unit", "start", "end")),
@@ -106,6 +109,7 @@ def _signals(frame: pl.DataFrame) -> pl.DataFrame:
     )
     following = pl.col("valid_from").shift(-1).over("signal_id").fill_null(FOREVER_US)
     first = pl.col("signal_id").is_first_distinct()
+    register, plain = pl.col("rollover") + 1, (pl.col("factor") == 1) & (pl.col("offset") == 0)
     return versions.select(
         pl.col("signal_id", "source_id", "work_center", "site", "tenant").cast(pl.String),
         pl.coalesce("work_unit", "work_center").cast(pl.String).alias("work_unit"),
@@ -116,15 +120,19 @@ def _signals(frame: pl.DataFrame) -> pl.DataFrame:
         (pl.col("expected_dwell_s").fill_null(0.0) * SECOND_US).cast(pl.Int64).alias("dwell_us"),
         (period * (HOLD_PERIODS * 1000)).cast(pl.Int64).alias("limit_us"),
         # The counter's own register runs 0..rollover; the published count is that times the factor.
-        ((pl.col("rollover") + 1) * pl.col("factor")).alias("modulus"),
+        (register * pl.col("factor")).alias("modulus"),
+        pl.when(plain).then(register).fill_null(0).cast(pl.Int64).alias("whole"),
+        # Numbers of versions that differ in one of these must not be subtracted.
+        pl.struct("signal_id", "unit", "factor", "offset").rle_id().cast(pl.Int64).alias("scaling"),
     )
 
 
 def _sources(signals: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Who tells of each unit: work_unit, source_id, the standbys' sources included."""
+    """Who tells of each unit, on which lines: work_unit, source_id, work_center, the standbys' sources included."""
     standbys = members(frame).filter(pl.col("rank") > 0).select("source_id", signal_id="primary")
-    told = signals.select("signal_id", "work_unit").join(standbys, on="signal_id").select("work_unit", "source_id")
-    return pl.concat([signals.select("work_unit", "source_id"), told]).unique(maintain_order=True)
+    own = signals.select("work_unit", "source_id", "work_center")
+    told = signals.drop("source_id").join(standbys, on="signal_id").select(own.columns)
+    return pl.concat([own, told]).unique(maintain_order=True)
 
 
 def _calendar(frame: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
@@ -186,16 +194,16 @@ def _orders(frame: pl.DataFrame, units: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 
 def merge(spans: pl.DataFrame, gap_us: int = 0) -> pl.DataFrame:
-    """Intervals (first column: whose; start; end) that overlap or lie no further apart than `gap_us`, joined."""
-    who = spans.columns[0]
+    """Intervals (first columns: whose; start; end) that overlap or lie no further apart than `gap_us`, joined."""
+    who = spans.columns[:-2]
     latest = pl.col("end").cum_max().shift(1).over(who)
     return (
-        spans.sort(who, "start", "end")
+        spans.sort(*who, "start", "end")
         .with_columns((latest.is_null() | (pl.col("start") > latest + gap_us)).cum_sum().alias("_group"))
-        .group_by(who, "_group", maintain_order=True)
+        .group_by(*who, "_group", maintain_order=True)
         .agg(pl.col("start").min(), pl.col("end").max())
         .drop("_group")
-        .sort(who, "start")
+        .sort(*who, "start")
     )
 
 

@@ -11,9 +11,9 @@ from typing import Final
 
 import polars as pl
 
+from streams.core.counters import MICRO
 from streams.core.kpi.directory import GOOD_COUNTER, REJECT_COUNTER, TOTAL_COUNTER, Directory
 from streams.core.kpi.policy import NO_SHIFT, PLANNED_DOWN, PRODUCTION, UNKNOWN, KpiPolicy
-from streams.core.kpi.readings import MICRO
 from streams.core.times import HOUR_US
 
 DURATIONS: Final = {
@@ -76,6 +76,16 @@ def days(spans: pl.DataFrame, zone: str) -> pl.DataFrame:
     return dates.select("work_unit", start=midnight(date), end=midnight(date.dt.offset_by("1d")))
 
 
+def lives(living: pl.DataFrame, directory: Directory) -> pl.DataFrame:
+    """When the sources of each unit spoke on its lines: work_unit, source_id, start_us, end_us, sorted by begin.
+
+    `living` is the table. Stretches of several lines may overlap: `end_us` is the latest of those begun by then.
+    """
+    rows = directory.sources.join(living, on=["source_id", "work_center"]).sort("start_us")
+    ends = pl.col("end_us").cum_max().over("work_unit", "source_id")
+    return rows.select("work_unit", "source_id", "start_us", end_us=ends)
+
+
 def slices(
     spans: pl.DataFrame,
     state_rows: pl.DataFrame,
@@ -88,10 +98,10 @@ def slices(
     """Slices (SLICE) of every span (work_unit, from_us, to_us, frontier_us), which they partition exactly.
 
     `state_rows` as `states` gives them, the last one before each span included; `counts` as `increments`; `seen`:
-    work_unit, event_us, ingest_us of all readings; `living`: source_id, start_us, end_us (sorted), when sources spoke.
+    work_unit, event_us, ingest_us of all readings; `living` as `lives` gives it.
     """
     marks = cuts(spans, directory)
-    segments = _segments(spans, marks, state_rows, living, directory)
+    segments = _segments(spans, marks, state_rows, living)
     segments = _classified(segments, state_rows, living, directory, policy)
     known = pl.col("category").is_in([PRODUCTION, "setup", "delay", "down"])
     length = pl.col("end_us") - pl.col("start_us")
@@ -106,15 +116,12 @@ def slices(
     )
 
 
-def _segments(
-    spans: pl.DataFrame, marks: pl.DataFrame, state_rows: pl.DataFrame, living: pl.DataFrame, directory: Directory
-) -> pl.DataFrame:
+def _segments(spans: pl.DataFrame, marks: pl.DataFrame, state_rows: pl.DataFrame, living: pl.DataFrame) -> pl.DataFrame:
     """Stretches in which nothing changes: work_unit, start_us, end_us, slice_us (begin of their slice)."""
-    alive = directory.sources.join(living, on="source_id")
     points = pl.concat(
         [
             *(state_rows.select("work_unit", at=pl.col(name)) for name in ("event_us", "hold_us", "limit_us")),
-            *(alive.select("work_unit", at=pl.col(name)) for name in ("start_us", "end_us")),
+            *(living.select("work_unit", at=pl.col(name)) for name in ("start_us", "end_us")),
         ]
     ).unique()
     inside = (pl.col("at") > pl.col("from_us")) & (pl.col("at") < pl.col("to_us"))
@@ -135,7 +142,7 @@ def _segments(
     )
 
 
-def _asof(left: pl.DataFrame, right: pl.DataFrame, on: str, by: str, at: str = "start_us") -> pl.DataFrame:
+def _asof(left: pl.DataFrame, right: pl.DataFrame, on: str, by: str | list[str], at: str = "start_us") -> pl.DataFrame:
     """The last row of `right` at or before each row's `at`; both sorted by time."""
     return left.join_asof(right.sort(on), left_on=at, right_on=on, by=by, strategy="backward", check_sortedness=False)
 
@@ -146,8 +153,8 @@ def _classified(
     """Segments with their category, by precedence of calendar and state."""
     at = pl.col("start_us")
     rows = _asof(segments, state_rows.rename({"category": "state"}), "event_us", "work_unit")
-    alive = living.select("source_id", alive_us="start_us", alive_end_us="end_us")
-    rows = _asof(rows, alive, "alive_us", "source_id")
+    alive = living.select("work_unit", "source_id", alive_us="start_us", alive_end_us="end_us")
+    rows = _asof(rows, alive, "alive_us", ["work_unit", "source_id"])
     for name, spans in (("shift", directory.in_shift), ("planned", directory.planned_down)):
         renamed = spans.rename({"start": f"{name}_us", "end": f"{name}_end_us"})
         rows = _asof(rows, renamed, f"{name}_us", "work_unit")

@@ -7,7 +7,7 @@ import polars as pl
 from streams.core.frames import BAD
 from streams.core.kpi.directory import STATE
 from streams.core.kpi.policy import KpiPolicy
-from streams.core.kpi.readings import distinct
+from streams.core.kpi.readings import distinct, telling
 from streams.core.kpi.tables import (
     ANCHOR_TABLE,
     LIVING_TABLE,
@@ -30,7 +30,8 @@ def fold(ledger: Ledger, policy: KpiPolicy, floor_us: int, told_us: int, retenti
     ledger.change(READING_TABLE, Change(floor=("event_us", floor_us)))
     living = ledger[LIVING_TABLE]
     # The last stretch stays: what a source says next follows on it.
-    ended = (pl.col("end_us") < floor_us - told_us) & (pl.col("end_us") < pl.col("end_us").max().over("source_id"))
+    last = pl.col("end_us").max().over("source_id", "work_center")
+    ended = (pl.col("end_us") < floor_us - told_us) & (pl.col("end_us") < last)
     ledger.change(LIVING_TABLE, Change(delete=living.filter(ended).select(LIVING_TABLE.key)))
     ledger.change(SLICE_TABLE, Change(floor=("start_us", floor_us - retention_us)))
     # Not by a floor: within one step a row that is not to go may be replaced by one that is.
@@ -41,7 +42,7 @@ def fold(ledger: Ledger, policy: KpiPolicy, floor_us: int, told_us: int, retenti
 
 def _last(readings: pl.DataFrame, policy: KpiPolicy) -> pl.DataFrame:
     """The last reading of each signal; with minor stops also the one that began the stop it belongs to."""
-    rows = distinct(readings.with_columns(pl.col("label").cast(pl.String)))
+    rows = distinct(telling(readings))
     last = pl.col("event_us") == pl.col("event_us").max().over("signal_id")
     if policy.minor_stop_us is not None:
         labels = {label: policy.category(label) in {"delay", "down"} for label in rows["label"].drop_nulls().unique()}

@@ -6,6 +6,8 @@ aside. `settle`, about once a second, works them in, so measurements cost next t
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from streams.core.frames import BAD
@@ -22,6 +24,9 @@ from streams.core.kpi.tables import (
     Ledger,
 )
 from streams.core.stage import Change
+from streams.core.winners import KEPT
+
+_SPEAKER: Final = ["source_id", "work_center"]
 
 
 def put_aside(
@@ -30,10 +35,10 @@ def put_aside(
     """Put aside what the stage needs of a chunk (READING and COORDINATES); `chosen`: the readings of it that count."""
     batch = pl.lit(now_us, dtype=pl.Int64).alias("batch")
     at = pl.col("event_time")
-    spoken = frame.group_by("source_id", at // silence_us).agg(
+    spoken = frame.group_by(*_SPEAKER, at // silence_us).agg(
         start_us=at.min(), end_us=at.max(), first_logged_us=pl.col("_time").min(), logged_us=pl.col("_time").max()
     )
-    spoken = spoken.join(directory.speakers, on="source_id", how="semi").select(batch, *SPOKEN_TABLE.schema.names()[1:])
+    spoken = spoken.join(directory.speakers, on=_SPEAKER, how="semi").select(batch, *SPOKEN_TABLE.schema.names()[1:])
     if spoken.height:
         ledger.change(SPOKEN_TABLE, Change(upsert=spoken))
     readings = _readings(chosen, directory)
@@ -42,12 +47,15 @@ def put_aside(
 
 
 def _readings(frame: pl.DataFrame, directory: Directory) -> pl.DataFrame:
-    """State and counter rows (READINGS), with the dictionary's version as of event time."""
-    at = pl.col("event_time")
-    number = pl.col("value_long").is_not_null() | pl.col("value_double").is_finite()
-    counted = (pl.col("quality") != BAD) & number.fill_null(value=False)
+    """State and counter rows (READINGS), by the dictionary's version as of event time; what tells nothing may win."""
+    at, number = pl.col("event_time"), pl.col("value_double")
     rows = frame.join(directory.signals.drop("source_id"), on="signal_id", maintain_order="left")
-    rows = rows.filter(at >= pl.col("valid_from"), at < pl.col("valid_to"), (pl.col("role") == STATE) | counted)
+    rows = rows.filter(at >= pl.col("valid_from"), at < pl.col("valid_to")).with_columns(
+        # A number that is not finite tells nothing, as if bad.
+        pl.when(number.is_finite() | number.is_null()).then("quality").otherwise(pl.lit(BAD, pl.Int8())),
+        pl.when(number.is_finite()).then(number).alias("value_double"),
+        (pl.col("flags").fill_null(0) & KEPT).cast(pl.Int8),
+    )
     renamed = {"event_time": "event_us", "ingest_time": "ingest_us", "value_string": "label"}
     return rows.rename(renamed).select(READINGS.names())
 
@@ -82,7 +90,7 @@ def _unheard(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     """`rows` without what is kept already; a copy counts only where it was received earlier than the one kept."""
     if not rows.height:
         return rows
-    same = [name for name in READINGS if name not in {"ingest_us", "role", "work_unit", "source_id"}]
+    same = [name for name in READINGS if name not in {"ingest_us", "role", "work_unit"}]
     rows = rows.sort("ingest_us", maintain_order=True).unique(same, keep="first", maintain_order=True)
     between = pl.col("event_us").is_between(rows["event_us"].min(), rows["event_us"].max())
     earlier = kept.filter(between).group_by(same).agg(kept_us=pl.col("ingest_us").min())
@@ -92,29 +100,29 @@ def _unheard(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
 
 def _live(ledger: Ledger, spoken: pl.DataFrame, directory: Directory, silence_us: int) -> pl.DataFrame:
     """Extend the times at which sources lived; leaves from where on each unit learnt something: work_unit, dirty_us."""
-    heard = spoken.select(pl.col("source_id").cast(pl.String), start="start_us", end="end_us")
+    heard = spoken.select(pl.col(_SPEAKER).cast(pl.String), start="start_us", end="end_us")
     table = ledger[LIVING_TABLE]
-    old = table.join(heard.select("source_id").unique(), on="source_id", how="semi")
-    merged = merge(pl.concat([old.select("source_id", start="start_us", end="end_us"), heard]), silence_us)
+    old = table.join(heard.select(_SPEAKER).unique(), on=_SPEAKER, how="semi")
+    merged = merge(pl.concat([old.select(*_SPEAKER, start="start_us", end="end_us"), heard]), silence_us)
     merged = merged.rename({"start": "start_us", "end": "end_us"})
-    key = ["source_id", "start_us"]
+    key = [*_SPEAKER, "start_us"]
     new = merged.join(old, on=[*key, "end_us"], how="anti")
     grown = new.join(old.rename({"end_us": "old_us"}), on=key, how="left")
     gone = old.join(merged, on=key, how="anti").select(key)
     ledger.change(LIVING_TABLE, Change(upsert=new, delete=gone if gone.height else None))
-    grown = grown.select("source_id", dirty_us=pl.coalesce("old_us", "start_us"))
-    return directory.sources.join(grown, on="source_id").select("work_unit", "dirty_us")
+    grown = grown.select(*_SPEAKER, dirty_us=pl.coalesce("old_us", "start_us"))
+    return directory.sources.join(grown, on=_SPEAKER).select("work_unit", "dirty_us")
 
 
 def _mark_sources(ledger: Ledger, spoken: pl.DataFrame) -> None:
     latest = spoken.select(
-        pl.col("source_id").cast(pl.String), "first_logged_us", "logged_us", max_us="end_us", seen_us="batch"
+        pl.col(_SPEAKER).cast(pl.String), "first_logged_us", "logged_us", max_us="end_us", seen_us="batch"
     )
     lowest = pl.col("first_logged_us").min()
     rows = pl.concat(
-        [ledger[SOURCE_TABLE].join(latest.select("source_id"), on="source_id", how="semi"), latest], how="diagonal"
+        [ledger[SOURCE_TABLE].join(latest.select(_SPEAKER), on=_SPEAKER, how="semi"), latest], how="diagonal"
     )
-    rows = rows.group_by("source_id").agg(pl.col("max_us", "seen_us", "logged_us").max(), lowest)
+    rows = rows.group_by(_SPEAKER).agg(pl.col("max_us", "seen_us", "logged_us").max(), lowest)
     ledger.change(SOURCE_TABLE, Change(upsert=rows))
 
 

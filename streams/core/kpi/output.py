@@ -10,10 +10,10 @@ from typing import Final
 
 import polars as pl
 
+from streams.core.counters import MICRO
 from streams.core.derived import HEAD, NO_EVIDENCE, revised
 from streams.core.kpi.directory import Directory
 from streams.core.kpi.policy import KpiPolicy
-from streams.core.kpi.readings import MICRO
 from streams.core.times import SECOND_US
 
 KPIS: Final = ("availability", "effectiveness", "quality_ratio", "oee")

@@ -57,12 +57,12 @@ def candidates(spans: pl.DataFrame, directory: Directory, enabled: tuple[str, ..
     return every.join(spans, on="work_unit").filter(touching).select(columns)
 
 
-def observed(periods: pl.DataFrame, living: pl.DataFrame, directory: Directory, gap_us: int) -> pl.DataFrame:
-    """The periods in which a source of the unit spoke, or was silent for no longer than `gap_us` in between.
+def observed(periods: pl.DataFrame, living: pl.DataFrame, gap_us: int) -> pl.DataFrame:
+    """The periods in which a source of the unit spoke (`living`), or was silent for no longer than `gap_us` in between.
 
     So a silent hour is told (coverage 0), and a machine that comes back after a year does not send 8,760 of them.
     """
-    heard = directory.sources.join(living, on="source_id").select("work_unit", start="start_us", end="end_us")
+    heard = living.select("work_unit", start="start_us", end="end_us")
     spans = merge(heard, gap_us).rename({"start": "heard_us", "end": "heard_end_us"})
     overlap = (pl.col("start") <= pl.col("heard_end_us")) & (pl.col("end") > pl.col("heard_us"))
     seen = periods.join(spans, on="work_unit").filter(overlap).select(KEY).unique()

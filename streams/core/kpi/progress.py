@@ -75,7 +75,12 @@ def progress(ledger: Ledger, directory: Directory, config: KpiConfig, moment: Mo
     """Where every unit of the task that the dictionary still has stands."""
     units = ledger[UNIT_TABLE]
     expected = directory.sources.join(units.select("work_unit"), on="work_unit", how="semi")
-    sources, clock_us = _idle(expected.join(ledger[SOURCE_TABLE], on="source_id", how="left"), config, moment)
+    told = expected.join(ledger[SOURCE_TABLE], on=["source_id", "work_center"], how="left")
+    # A unit that was on several lines has each of its sources once.
+    told = told.group_by("work_unit", "source_id", maintain_order=True).agg(
+        pl.col("max_us", "seen_us", "logged_us").max(), pl.col("first_logged_us").min()
+    )
+    sources, clock_us = _idle(told, config, moment)
     own = pl.col("max_us") - config.allowed_disorder_us
     live = own.fill_null(NEVER_US)
     sources = sources.with_columns(live_us=pl.when(~pl.col("idle")).then(live))

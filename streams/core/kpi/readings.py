@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
-from streams.core.frames import BAD, ID, UNCERTAIN
+from streams.core import counters
+from streams.core.counters import Numbers, Registers
+from streams.core.frames import BAD, BIRTH, ID, UNCERTAIN
 from streams.core.kpi.directory import STATE, Directory
 from streams.core.kpi.policy import PRODUCTION, UNKNOWN, KpiPolicy
 from streams.core.times import FOREVER_US
+from streams.core.winners import order
 
-MICRO: Final = 1_000_000
-# Between two readings of a counter; a thousand such increments still add up exactly.
-MOST_ITEMS: Final = 9e9
 # Readings of state and counter signals, as they are kept within the correction horizon.
 READINGS: Final = pl.Schema(
     {
@@ -30,19 +31,38 @@ READINGS: Final = pl.Schema(
         "value_double": pl.Float64(),
         "quality": pl.Int8(),
         "sequence": pl.Int64(),
+        "flags": pl.Int8(),
     }
 )
 
 
 def distinct(readings: pl.DataFrame) -> pl.DataFrame:
-    """One reading per signal and instant, in whichever order they came: highest sequence, then highest value."""
-    rank = ("sequence", "label", "value_long", "value_double", "quality")
+    """One reading per signal and instant, in whichever order they came: the one that wins (core.winners)."""
+    numbers = _numbers(readings)
+    sent = readings["value_long"].is_not_null() | readings["value_double"].is_not_null()
+    told = pl.when(sent).then(pl.Series("value", numbers.value))
     first = pl.col("ingest_us").min().over("signal_id", "event_us")
     return (
-        readings.with_columns(first.alias("ingest_us"))
-        .sort("signal_id", "event_us", *rank, nulls_last=False)
+        readings.with_columns(first.alias("ingest_us"), told.alias("value"), pl.Series("residual", numbers.residual))
+        .sort("signal_id", "event_us", *order(), nulls_last=False)
         .unique(["signal_id", "event_us"], keep="last", maintain_order=True)
+        .drop("value", "residual")
     )
+
+
+def telling(readings: pl.DataFrame) -> pl.DataFrame:
+    """`readings` without those of counters that count nothing, and without all that lose to such a one.
+
+    A birth repeats what is known: an increment is told against the reading before it.
+    """
+    number = pl.col("value_long").is_not_null() | pl.col("value_double").is_not_null()
+    tells = (pl.col("role") == STATE) | ((pl.col("quality") != BAD) & number & (pl.col("flags") & BIRTH == 0))
+    tells = tells.fill_null(value=True)
+    mute = readings.filter(~tells).select("signal_id", "event_us").unique()
+    if not mute.height:
+        return readings
+    contested = distinct(readings.join(mute, on=mute.columns, how="semi")).filter(tells)
+    return pl.concat([readings.join(mute, on=mute.columns, how="anti"), contested])
 
 
 def states(readings: pl.DataFrame, directory: Directory, policy: KpiPolicy) -> pl.DataFrame:
@@ -73,9 +93,9 @@ def minor_stops(rows: pl.DataFrame, living: pl.DataFrame, limit_us: int) -> pl.D
     A stop is a run of readings of delay or down; the last run ends where its source was last heard.
     """
     stop = pl.col("category").is_in(["delay", "down"])
-    heard = living.group_by("source_id").agg(pl.col("end_us").max().alias("heard_us"))
+    heard = living.group_by("work_unit", "source_id").agg(pl.col("end_us").max().alias("heard_us"))
     following = pl.col("event_us").shift(-1).over("work_unit")
-    rows = rows.join(heard, on="source_id", how="left", maintain_order="left").with_columns(
+    rows = rows.join(heard, on=["work_unit", "source_id"], how="left", maintain_order="left").with_columns(
         run=stop.rle_id().over("work_unit"),
         until_us=following.fill_null(pl.max_horizontal("event_us", "heard_us")),
     )
@@ -88,27 +108,31 @@ def minor_stops(rows: pl.DataFrame, living: pl.DataFrame, limit_us: int) -> pl.D
 
 
 def increments(readings: pl.DataFrame, directory: Directory) -> pl.DataFrame:
-    """Counted items from distinct readings in time order: work_unit, event_us, role, count_u, ingest_us.
+    """Counted items from distinct readings: work_unit, event_us, role, count_u, ingest_us, refused.
 
-    An increment belongs to the instant of the later reading. A counter that falls has passed its rollover if that is
-    the shorter way round (under half of its range), else it was reset and the new value is the increment. One of more
-    than MOST_ITEMS comes from a wrong reading and counts nothing.
+    The rule is `core.counters`; rollover and scaling are those of the dictionary as of event time. `refused`: more than
+    anybody can have counted. Of a counter's first reading nobody knows when the items were made.
     """
-    value = pl.coalesce(pl.col("value_long").cast(pl.Float64), "value_double")
-    rows = readings.filter(pl.col("role") != STATE)
-    rows = rows.join(directory.rollovers, on="signal_id", how="left", maintain_order="left")
-    before, long_before = value.shift(1).over("signal_id"), pl.col("value_long").shift(1).over("signal_id")
-    # Whole numbers are subtracted as such: a 64-bit counter passes 2^53, where Float64 no longer holds each of them.
-    step = pl.coalesce((pl.col("value_long") - long_before).cast(pl.Float64), value - before)
-    around = step + pl.col("modulus")
-    fallen = pl.when((around >= 0) & (around < pl.col("modulus") / 2)).then(around).otherwise(value.clip(0.0))
-    count = pl.when(step < 0).then(fallen).otherwise(step)
-    # Of a counter's first reading nobody knows when the items were made; a leap beyond all counting made none.
-    count = pl.when(count <= MOST_ITEMS).then(count)
-    return rows.select(
-        "work_unit",
-        "event_us",
-        "role",
-        "ingest_us",
-        count_u=(count * MICRO).round().cast(pl.Int64).fill_null(0),
-    )
+    rows = readings.filter(pl.col("role") != STATE).sort("signal_id", "event_us", maintain_order=True)
+    registers = directory.registers.sort("valid_from")
+    known = rows.with_row_index("place").sort("event_us").join_asof(
+        registers, left_on="event_us", right_on="valid_from", by="signal_id", check_sortedness=False
+    )  # fmt: skip
+    known = known.sort("place")
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in ("signal_id", "scaling"))
+    own = np.flatnonzero(known.select(same.fill_null(value=False)).to_series().to_numpy())
+    numbers = _numbers(rows)
+    modulus, whole = known["modulus"].fill_null(np.nan).to_numpy(), known["whole"].fill_null(0).to_numpy()
+    before, after = (Numbers(numbers.value[place], numbers.residual[place]) for place in (own - 1, own))
+    found = counters.counted(before, after, Registers(modulus[own], whole[own]))
+    count, refused = np.zeros(rows.height, np.int64), np.zeros(rows.height, np.bool_)
+    count[own], refused[own] = found.increment, found.refused
+    columns = {"count_u": pl.Series(count), "refused": pl.Series(refused)}
+    return rows.select("work_unit", "event_us", "role", "ingest_us", **columns)
+
+
+def _numbers(rows: pl.DataFrame) -> Numbers:
+    """What counters read: the integer that was sent, else the double."""
+    integer = counters.split(rows["value_long"].fill_null(0).to_numpy())
+    double, sent = rows["value_double"].fill_null(0.0).to_numpy(), rows["value_long"].is_not_null().to_numpy()
+    return Numbers(np.where(sent, integer.value, double), integer.residual)

@@ -18,15 +18,16 @@ import polars as pl
 
 from streams import topology
 from streams.core.context import Context
+from streams.core.counters import REFUSED
 from streams.core.kpi.directory import Directory, directory
-from streams.core.kpi.elements import slices
+from streams.core.kpi.elements import lives, slices
 from streams.core.kpi.fold import fold
 from streams.core.kpi.intake import put_aside, settle
 from streams.core.kpi.output import records
 from streams.core.kpi.periods import KEY, PAYLOAD, candidates, observed, totals
 from streams.core.kpi.policy import KpiPolicy
 from streams.core.kpi.progress import KpiConfig, due, next_floor, progress
-from streams.core.kpi.readings import distinct, increments, minor_stops, states
+from streams.core.kpi.readings import distinct, increments, minor_stops, states, telling
 from streams.core.kpi.tables import (
     ANCHOR_TABLE,
     LIVING_TABLE,
@@ -42,7 +43,7 @@ from streams.core.kpi.tables import (
 from streams.core.redundancy import selection
 from streams.core.redundancy.selection import Redundancy
 from streams.core.stage import Change, Moment, Result, Table, Tables
-from streams.core.times import FOREVER_US, HOUR_US, SECOND_US
+from streams.core.times import FOREVER_US, HOUR_US, NEVER_US, SECOND_US
 
 # Processing time after which what chunks put aside is worked in, at the next chunk or timer.
 SETTLE_US: Final = SECOND_US
@@ -112,6 +113,7 @@ class Kpi:
                 out[topology.KPI.name] = records(rows, known, self.policy, moment.now_us)
         if floor_us is not None:
             fold(ledger, self.policy, floor_us, self.config.told_silence_us, self.config.retention_us)
+        counts = {**counts, **ledger.counts}
         return Result(changes=ledger.changes, out=out, counts=counts, watermark_us=reached.watermark_us)
 
     def _spans(self, units: pl.DataFrame, floor_us: int | None) -> pl.DataFrame:
@@ -133,7 +135,7 @@ class Kpi:
         periods = candidates(spans, known, self.config.periods)
         if ledger.floor_us is not None:
             periods = periods.filter(pl.col("end") > ledger.floor_us)
-        periods = observed(periods, ledger[LIVING_TABLE], known, self.config.told_silence_us)
+        periods = observed(periods, lives(ledger[LIVING_TABLE], known), self.config.told_silence_us)
         periods = periods.join(units.select("work_unit", "mark_us", "to_us"), on="work_unit", maintain_order="left")
         # Ended is ended, also when a source that was silent speaks again; but not where the context moves the end.
         before = ledger[PERIOD_TABLE].filter("final").select(*KEY, was_end="end_us")
@@ -170,11 +172,12 @@ class Kpi:
         """Replace the slices from from_us on, and fill in before the first slice where a period begins earlier."""
         spans = units.select("work_unit", "from_us", to_us=pl.max_horizontal("to_us", "until_us"), frontier_us="to_us")
         readings = self._readings(ledger, spans)
-        living = ledger[LIVING_TABLE].sort("start_us")
+        living = lives(ledger[LIVING_TABLE], known)
         rows = states(readings, known, self.policy)
         if self.policy.minor_stop_us is not None:
             rows = minor_stops(rows, living, self.policy.minor_stop_us)
         counts = increments(readings, known)
+        ledger.counts[REFUSED] += _passed(counts.filter("refused"), units).height
         new = slices(spans, rows, counts, readings, living, known, self.policy)
         table = ledger[SLICE_TABLE]
         first = table.group_by("work_unit").agg(slice_us=pl.col("start_us").min())
@@ -203,7 +206,7 @@ class Kpi:
         """Distinct readings (ids as text) from from_us on, and of each signal the last one before."""
         ids = [name for name, dtype in READING_TABLE.schema.items() if isinstance(dtype, pl.Categorical)]
         units = spans.select(pl.col("work_unit").cast(READING_TABLE.schema["work_unit"]), "from_us")
-        kept = pl.concat([ledger[ANCHOR_TABLE], ledger[READING_TABLE]]).join(units, on="work_unit")
+        kept = telling(pl.concat([ledger[ANCHOR_TABLE], ledger[READING_TABLE]]).join(units, on="work_unit"))
         earlier = kept.filter(pl.col("event_us") < pl.col("from_us"))
         last = pl.col("event_us") == pl.col("event_us").max().over("signal_id")
         if self.policy.minor_stop_us is not None:
@@ -231,3 +234,11 @@ class Kpi:
         if rows.height:
             ledger.change(PERIOD_TABLE, Change(upsert=remembered))
         return rows
+
+
+def _passed(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """The rows that this evaluation is the first to look at: beyond the frontier so far, up to the new one."""
+    known = rows.join(units.select("work_unit", "frontier_us", "to_us"), on="work_unit")
+    return known.filter(
+        pl.col("event_us") > pl.col("frontier_us").fill_null(NEVER_US), pl.col("event_us") <= pl.col("to_us")
+    )

@@ -1,7 +1,8 @@
-"""Tables of the KPI stage. Enter: the state of a task. Leaves: a `Ledger` of tables as they stand and what changed."""
+"""Tables of the KPI stage. Enter: the state of a task. Leaves: a `Ledger`: tables, what changed, counts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import polars as pl
@@ -18,26 +19,27 @@ PENDING_TABLE: Final = Table("pending", pl.Schema({"batch": pl.Int64(), **READIN
 SPOKEN_TABLE: Final = Table(
     "spoken",
     pl.Schema(
-        {"batch": pl.Int64(), "source_id": ID}
+        {"batch": pl.Int64(), "source_id": ID, "work_center": ID}
         | dict.fromkeys(("start_us", "end_us", "first_logged_us", "logged_us"), pl.Int64())
     ),
 )
 READING_TABLE: Final = Table("readings", READINGS)
+# What a source tells on one line is no life of its signals on another, which another task may hold.
+_SPEAKER: Final = {"source_id": pl.String(), "work_center": pl.String()}
 # The last reading of each state and counter signal that is older than the table of readings goes back.
 ANCHOR_TABLE: Final = Table("anchors", READINGS, ("signal_id", "event_us"))
-# When each source spoke: stretches without a silence longer than the idle limit.
+# When each source spoke on a line: stretches without a silence longer than the idle limit.
 LIVING_TABLE: Final = Table(
     "living",
-    pl.Schema({"source_id": pl.String(), "start_us": pl.Int64(), "end_us": pl.Int64()}),
-    ("source_id", "start_us"),
+    pl.Schema({**_SPEAKER, "start_us": pl.Int64(), "end_us": pl.Int64()}),
+    (*_SPEAKER, "start_us"),
 )
-# Highest event time; when it was last heard in processing time; first and last append time in the log.
+# Of each source on a line: highest event time; when it was last heard in processing time; first and last append time
+# in the log.
 SOURCE_TABLE: Final = Table(
     "sources",
-    pl.Schema(
-        {"source_id": pl.String()} | dict.fromkeys(("max_us", "seen_us", "first_logged_us", "logged_us"), pl.Int64())
-    ),
-    ("source_id",),
+    pl.Schema({**_SPEAKER} | dict.fromkeys(("max_us", "seen_us", "first_logged_us", "logged_us"), pl.Int64())),
+    tuple(_SPEAKER),
 )
 # `dirty_us`: what came since the last evaluation starts here; `frontier_us`: looked at up to here; `next_close_us`: the
 # first end of a period that is not final; `evaluated_us`: processing time; the others as in Directory.units.
@@ -83,11 +85,12 @@ TABLES: Final = (
 
 
 class Ledger:
-    """Tables as they stand within one step, and the changes that led there."""
+    """Tables as they stand within one step, the changes that led there, and what was counted on the way."""
 
     def __init__(self, state: Tables) -> None:
         self.frames = {table.name: state[table.name] for table in TABLES}
         self.changes: dict[str, Change] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
 
     def __getitem__(self, table: Table) -> pl.DataFrame:
         return self.frames[table.name]

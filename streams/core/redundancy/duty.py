@@ -1,7 +1,8 @@
 """Who is on duty: enter the readings of redundant signals, leaves every change of duty, in the order of the log.
 
 What a record tells of a member is the latest time of its usable readings. Records are looked at in blocks, as matrices
-of members and records; only groups in which somebody's duty may change, which is rare, are walked through.
+of members and records; only groups in which somebody's duty may change, which is rare, are walked through. A duty
+begins after every event time of the predecessor, so that no instant counts from two.
 """
 
 from __future__ import annotations
@@ -15,17 +16,26 @@ import polars as pl
 from streams.core.frames import BAD, ID
 from streams.core.redundancy.members import Bools, Ints, Members
 from streams.core.stage import Table
-from streams.core.times import NEVER_US
+from streams.core.times import NEVER_US, SECOND_US
 
 # Most records, and about the most matrix cells, of a block: a few arrays of 8 MiB.
 RECORDS: Final = 64
 CELLS: Final = 1 << 20
-# When each member last told something usable, and since when it has done so without a pause.
+# A stamp that is further ahead of its receipt does not keep a successor waiting: the clock is wrong.
+AHEAD_US: Final = 60 * SECOND_US
+# When each member last told something usable (NEVER_US: not yet), and since when it has done so without a pause; its
+# newest event time, of whatever quality.
 PRESENCE: Final = Table(
-    "presence", pl.Schema({"signal_id": ID, "began": pl.Int64(), "last": pl.Int64()}), ("signal_id",)
+    "presence",
+    pl.Schema({"signal_id": ID, "began": pl.Int64(), "last": pl.Int64(), "newest": pl.Int64()}),
+    ("signal_id",),
 )
-# Who is on duty from when on (event time), by primary.
-DUTY: Final = Table("duty", pl.Schema({"primary": ID, "since": pl.Int64(), "signal_id": ID}), ("primary", "since"))
+# Who is on duty from when on (event time), by primary, as the record at `offset` decided.
+DUTY: Final = Table(
+    "duty",
+    pl.Schema({"primary": ID, "since": pl.Int64(), "offset": pl.Int64(), "signal_id": ID}),
+    ("primary", "since", "offset"),
+)
 
 
 class Turn(NamedTuple):
@@ -44,8 +54,9 @@ class Presence:
     def __init__(self, table: pl.DataFrame, known: Members) -> None:
         self.began: Ints = np.full(known.size, NEVER_US)
         self.last: Ints = np.full(known.size, NEVER_US)
+        self.newest: Ints = np.full(known.size, NEVER_US)
         slot = known.slots(table["signal_id"])
-        for name in ("began", "last"):
+        for name in ("began", "last", "newest"):
             getattr(self, name)[slot[slot >= 0]] = table[name].to_numpy()[slot >= 0]
 
 
@@ -55,12 +66,34 @@ class Duties:
     def __init__(self, table: pl.DataFrame, known: Members) -> None:
         self.slot: Ints = np.full(known.size, -1)
         self.since: Ints = np.full(known.size, NEVER_US)
-        rows = table.sort("since")
+        rows = table.sort("since", "offset")
         group, slot = known.slots(rows["primary"]), known.slots(rows["signal_id"])
         rows, slot, group = rows.filter(pl.Series(group >= 0)), slot[group >= 0], group[group >= 0]
         # Of several values for one place numpy keeps the last.
         self.since[group] = rows["since"].to_numpy()
         self.slot[group] = np.where((slot >= 0) & (known.group[slot] == group), slot, -1)
+
+
+class _Newest:
+    """How far in event time the members' readings go (`told`), after what `presence` tells from before."""
+
+    def __init__(self, told: pl.DataFrame, presence: Presence) -> None:
+        self._before = presence.newest
+        self.slot = told["slot"].to_numpy()
+        self.time = np.minimum(told["event_time"].to_numpy(), told["ingest_time"].to_numpy() + AHEAD_US)
+        self._offset = told["_offset"].to_numpy()
+        self._order: Ints | None = None
+
+    def until(self, slot: int, offset: int) -> int:
+        """Newest event time of a member, the record at `offset` included; NEVER_US: it told nothing."""
+        if self._order is None:  # hardly any chunk asks
+            self._order = np.argsort(self.slot, kind="stable")
+        own = self._order[slice(*np.searchsorted(self.slot, [slot, slot + 1], sorter=self._order))]
+        return int(self.time[own[self._offset[own] <= offset]].max(initial=self._before[slot]))
+
+    def leave(self, presence: Presence) -> None:
+        """Write down how far they go at the end."""
+        np.maximum.at(presence.newest, self.slot, self.time)
 
 
 def turns(told: pl.DataFrame, known: Members, presence: Presence, duties: Duties, failback_us: int) -> list[Turn]:
@@ -72,13 +105,14 @@ def turns(told: pl.DataFrame, known: Members, presence: Presence, duties: Duties
     slot, offset = usable["slot"].to_numpy(), usable["_offset"].to_numpy()
     time = np.minimum(usable["event_time"].to_numpy(), usable["ingest_time"].to_numpy())
     offsets, record = np.unique(offset, return_inverse=True)
-    size = max(1, min(RECORDS, CELLS // known.size))
+    size, newest = max(1, min(RECORDS, CELLS // known.size)), _Newest(told, presence)
     made: list[Turn] = []
     for first in range(0, len(offsets), size):
         inside = slice(*np.searchsorted(record, [first, first + size]))
         latest = _Block(known, presence, slot[inside], record[inside] - first, time[inside])
-        made += latest.turns(duties, offsets[first : first + size], failback_us)
+        made += latest.turns(duties, offsets[first : first + size], failback_us, newest)
         latest.leave(presence)
+    newest.leave(presence)
     return made
 
 
@@ -112,14 +146,15 @@ class _Block:
         """Write down how the block ends."""
         presence.last[self.slots], presence.began[self.slots] = self.last[:, -1], self.began[:, -1]
 
-    def turns(self, duties: Duties, offsets: Ints, failback_us: int) -> list[Turn]:
+    def turns(self, duties: Duties, offsets: Ints, failback_us: int, newest: _Newest) -> list[Turn]:
         """The changes of duty; `offsets` of the records."""
-        made = [self._begin(group, duties, offsets) for group in np.flatnonzero(duties.slot[self.heads] < 0).tolist()]
+        begins = np.flatnonzero(duties.slot[self.heads] < 0).tolist()
+        made = [self._begin(group, duties, offsets, newest) for group in begins]
         for group in np.flatnonzero(self._turning(duties.slot[self.heads], failback_us)).tolist():
-            made += self._walk(group, duties, offsets, failback_us)
+            made += self._walk(group, duties, offsets, failback_us, newest)
         return made
 
-    def _begin(self, group: int, duties: Duties, offsets: Ints) -> Turn:
+    def _begin(self, group: int, duties: Duties, offsets: Ints, newest: _Newest) -> Turn:
         """The most preferred member of the first record that tells anything goes on duty."""
         head = int(self.heads[group])
         told = self.told[self.group == group] > NEVER_US
@@ -128,6 +163,9 @@ class _Block:
         # The first ever answers for all that was before; where the dictionary took the last one away, from now on.
         since = int(duties.since[head])
         since = NEVER_US if since == NEVER_US else max(since + 1, int(self.told[row, column]))
+        until = newest.until(head, int(offsets[column]))
+        if self.slots[row] != head and until > NEVER_US:  # as long as nobody was on duty the primary counted
+            since = max(since, until + 1)
         duties.slot[head], duties.since[head] = self.slots[row], since
         return Turn(head, since, int(self.slots[row]), -1, int(offsets[column]))
 
@@ -140,7 +178,7 @@ class _Block:
         changing: Bools = lost.any(axis=1) | np.logical_or.reduceat(back.any(axis=1), self.first)
         return changing
 
-    def _walk(self, group: int, duties: Duties, offsets: Ints, failback_us: int) -> Iterator[Turn]:
+    def _walk(self, group: int, duties: Duties, offsets: Ints, failback_us: int, newest: _Newest) -> Iterator[Turn]:
         """The changes of duty in one group, record by record."""
         head, rows = int(self.heads[group]), np.flatnonzero(self.group == group)
         limit_us, first = int(self.limit_us[rows[0], 0]), int(self.slots[rows[0]])
@@ -153,6 +191,7 @@ class _Block:
             if last[active] + limit_us < now_us:
                 chosen = present[0]
             if chosen != active:
-                since_us = max(int(duties.since[head]), last[active] + 1)
+                offset = int(offsets[column])
+                since_us = max(int(duties.since[head]), newest.until(first + active, offset) + 1)
                 duties.slot[head], duties.since[head] = first + chosen, since_us
-                yield Turn(head, since_us, first + chosen, first + active, int(offsets[column]))
+                yield Turn(head, since_us, first + chosen, first + active, offset)

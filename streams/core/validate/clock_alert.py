@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from streams import topology
-from streams.core.alert.output import ALERT
+from streams.core.alert.row import ALERT, alert_row
 from streams.core.alert.sentence import clock, duration
 from streams.core.derived import revised
 from streams.core.times import SECOND_US
@@ -26,8 +26,6 @@ _COORDINATES: Final = ("_partition", "_offset", "_time")
 # Zones differ from UTC by whole quarters of an hour, up to 14 hours.
 _QUARTER_US: Final = 900 * SECOND_US
 _FARTHEST_US: Final = 14 * 4 * _QUARTER_US
-# Columns that `revised` adds.
-_ADDED: Final = ("supersedes", "origin")
 
 
 def records(turns: Sequence[Turn], raw: pl.DataFrame, topic: str, begin_s: int, now_us: int) -> dict[str, pl.DataFrame]:
@@ -39,50 +37,43 @@ def records(turns: Sequence[Turn], raw: pl.DataFrame, topic: str, begin_s: int, 
         return {}
     rows = []
     for turn in told:
-        caused: dict[str, Any] = {"evidence": [], "ingest_time": 0}
+        evidence, ingest_us = "", 0
         if turn.row is not None:
             partition, offset, broker_us = raw.select(_COORDINATES).row(turn.row)
-            caused = {"evidence": [f"{topic}/{partition}/{offset}"], "ingest_time": max(0, broker_us)}
-        rows.append({**_row(turn, begin_s, now_us), **caused})
-    frame = pl.DataFrame(rows, schema={name: kind for name, kind in ALERT.items() if name not in _ADDED}, orient="row")
-    alerts = revised(frame).select(pl.col(name).cast(kind) for name, kind in ALERT.items())
-    return {topology.ALERT.name: alerts}
+            evidence, ingest_us = f"{topic}/{partition}/{offset}", max(0, broker_us)
+        own = _own(turn, begin_s, now_us, evidence, ingest_us)
+        rows.append({**own, "unit": "s", "message": _message(turn, now_us), "context_missing": []})
+    alerts = revised(pl.DataFrame(rows, schema=ALERT, orient="row"))
+    return {topology.ALERT.name: alerts.select(pl.col(name).cast(kind) for name, kind in ALERT.items())}
 
 
-def _row(turn: Turn, begin_s: int, now_us: int) -> dict[str, Any]:
+def _own(turn: Turn, begin_s: int, now_us: int, evidence: str, ingest_us: int) -> dict[str, Any]:
     event, (site, tenant, work_center) = turn.event, turn.place
     ended = event.kind == "ended"
-    return {
-        "alert_id": f"{RULE_ID}|{turn.source_id}|{event.begin_us}",
-        "revision": 2 if ended else 1,
-        "reason": _REASONS[event.kind] if turn.row is not None else "signal_removed",
-        "site": site or "",
-        "tenant": tenant,
-        "historical": False,
-        "kind": "alert",
-        "state": "cleared" if ended else "active",
-        "previous_state": "active" if ended else None,
-        "rule_id": RULE_ID,
-        "rule_version": RULE_VERSION,
-        "priority": "medium",
-        "work_center": work_center,
-        "source_id": turn.source_id,
-        "event_time": event.at_us,
-        "begin_time": event.begin_us,
-        "end_time": event.at_us if ended else None,
-        "detection_time": now_us,
-        "value": (event.was_us if ended else event.offset_us) / SECOND_US,
-        "limit": float(begin_s),
-        "quality": "good",
-        "coverage": 1.0,
-        "unit": "s",
-        "consequence": _CONSEQUENCE,
-        "response": _response(event.was_us if ended else event.offset_us),
-        "message": _message(turn, now_us),
-        "context_missing": [],
-        "members": [],
-        "annunciated": True,
-    }
+    return alert_row(
+        alert_id=f"{RULE_ID}|{turn.source_id}|{event.begin_us}",
+        revision=2 if ended else 1,
+        reason=_REASONS[event.kind] if turn.row is not None else "signal_removed",
+        site=site or "",
+        tenant=tenant,
+        kind="alert",
+        state="cleared" if ended else "active",
+        rule_id=RULE_ID,
+        rule_version=RULE_VERSION,
+        priority="medium",
+        work_center=work_center,
+        source_id=turn.source_id,
+        event_time=event.at_us,
+        begin_time=event.begin_us,
+        end_time=event.at_us if ended else None,
+        detection_time=now_us,
+        ingest_time=ingest_us,
+        value=(event.was_us if ended else event.offset_us) / SECOND_US,
+        limit=float(begin_s),
+        consequence=_CONSEQUENCE,
+        response=_response(event.was_us if ended else event.offset_us),
+        evidence=(evidence,),
+    )
 
 
 def _response(offset_us: int) -> str:

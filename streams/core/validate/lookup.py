@@ -8,6 +8,7 @@ which a comparison of the texts, 0.5 ms, has to follow, since a hash proves noth
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -18,11 +19,14 @@ from streams.core import dictionary, zones
 from streams.core.frames import ID
 from streams.core.redundancy import members
 from streams.core.times import FOREVER_US
+from streams.core.validate import configuration
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 # Up to this many (major, text) combinations a plain array answers (16 MiB), beyond it a join on one integer.
 DENSE_LIMIT: Final = 4_194_304
+
+_NO_ZONE: Final = "time_zone must be a name of the IANA list, as Europe/Berlin: the stamps are read as UTC"
 
 NUMBER: Final = 0
 COUNTER: Final = 1
@@ -69,19 +73,21 @@ class Lookup:
     `rows` has one row per version: site, tenant, work_center, signal_id, source_id (Categorical), role (String), kind
     (Int8: NUMBER, COUNTER, LABEL), as_bytes (may come as UTF-8 bytes), factor, offset, exact (factor 1, offset 0),
     low, high (instrument range, infinite where open), enumerated, time_zone (String; null: UTC). `faults` counts the
-    dictionary's faults by kind; a zone that nobody knows is one (`unknown_time_zone`), and read as UTC. `zoned`: some
-    version has a zone.
+    dictionary's faults by kind; a zone that nobody knows is one (`unknown_time_zone`), and read as UTC. `faulty` has
+    them by kind and signal. `zoned`: some version has a zone.
     """
 
     def __init__(self, frame: pl.DataFrame) -> None:
-        self.faults: dict[str, int] = {}
-        for fault in (*dictionary.check(frame), *members.check(frame)):
-            self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
+        faults = [*dictionary.check(frame), *members.check(frame)]
         versions = dictionary.versions(frame)
         names, unknown = zones.fit(versions["time_zone"])
         if unknown:
-            self.faults["unknown_time_zone"] = unknown
+            wrong = versions.filter(names.is_null() & versions["time_zone"].is_not_null())
+            named = wrong.select("signal_id", "valid_from").iter_rows()
+            faults += [dictionary.Fault(signal, begin, "unknown_time_zone", _NO_ZONE) for signal, begin in named]
             versions = versions.with_columns(time_zone=names)
+        self.faults = Counter(fault.kind for fault in faults)
+        self.faulty = configuration.faulty(faults, frame)
         self.zoned = versions["time_zone"].null_count() < versions.height
         self.rows = _rows(versions)
         self.ranged = bool((self.rows["low"].is_finite() | self.rows["high"].is_finite()).any())

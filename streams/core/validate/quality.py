@@ -57,6 +57,11 @@ def normalise(frame: pl.DataFrame) -> pl.DataFrame:
     SCHEME_...), forced (Boolean: a local override).
     """
     raw, names = frame["quality_raw"], frame["quality_scheme"]
+    if raw.null_count() == frame.height == names.null_count():
+        none = np.zeros(frame.height, np.int8)  # GOOD, SCHEME_NONE
+        return pl.DataFrame(
+            {"quality": none, "quality_raw": raw, "quality_scheme": none, "forced": none.astype(np.bool_)}
+        )
     absent = raw.is_null().to_numpy()
     scheme = np.zeros(frame.height, np.int8)
     if names.null_count() < frame.height:

@@ -1,12 +1,14 @@
 """Raw readings to validated ones: drop copies, resolve, scale, normalise quality, reject what cannot be interpreted.
 
 Enters: chunks of `ot.raw.reading.v1` and `ot.raw.batch.v1`, the signal dictionary. Leaves: rows of `ot.reading.v1`, one
-record per rejected reading or batch with reason and coordinates, one inventory record per unknown signal, and counts.
+record per rejected reading or batch with reason and coordinates, one inventory record per unknown signal, alerts on
+clocks and on the dictionary, and counts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,7 +30,7 @@ from streams.core.frames import (
 )
 from streams.core.stage import Change, Moment, Result, Table, Tables
 from streams.core.times import SECOND_US
-from streams.core.validate import clock, inventory, quality, repeats, timing, unpack, values
+from streams.core.validate import clock, configuration, inventory, quality, repeats, timing, unpack, values
 from streams.core.validate.lookup import Ints, Lookup
 from streams.core.validate.rejects import QUOTED, Rejects
 from streams.core.validate.skew import ClockConfig
@@ -80,8 +82,10 @@ class Validate:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """Unknown signals; the sequences of batches that were seen; sources whose clocks are, or may be, skewed."""
-        return (inventory.TABLE, repeats.TABLE, clock.TABLE)
+        """Unknown signals; the sequences of batches that were seen; sources whose clocks are, or may be, skewed; faults
+        of the dictionary.
+        """
+        return (inventory.TABLE, repeats.TABLE, clock.TABLE, configuration.TABLE)
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         """Validate a chunk of `ot.raw.reading.v1` or `ot.raw.batch.v1` (their fields and COORDINATES)."""
@@ -118,18 +122,16 @@ class Validate:
         return Result(changes, out, {key: number for key, number in counts.items() if number})
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
-        """Emit what changed in the inventory; forget signals that the dictionary names by now, clocks of no source."""
-        rows, clocks = state[inventory.TABLE.name], state[clock.TABLE.name]
-        if not rows.height and not clocks.height:
-            return Result()
-        lookup = self._lookup.of(context)
-        listed = self._listed(rows, lookup, moment)
-        forgotten = timing.forgotten(clocks, lookup, moment, self._limits)
-        return Result(
-            {**listed.changes, **forgotten.changes},
-            {**listed.out, **forgotten.out},
-            {**listed.counts, **forgotten.counts},
-        )
+        """Emit what changed in the inventory; forget signals that the dictionary names by now, and clocks of no source;
+        tell of the dictionary's faults.
+        """
+        lookup, rows, clocks = self._lookup.of(context), state[inventory.TABLE.name], state[clock.TABLE.name]
+        results = [configuration.told(lookup.faulty, state[configuration.TABLE.name], moment)]
+        if rows.height:
+            results.append(self._listed(rows, lookup, moment))
+        if clocks.height:
+            results.append(timing.forgotten(clocks, lookup, moment, self._limits))
+        return _together(results)
 
     def _listed(self, rows: pl.DataFrame, lookup: Lookup, moment: Moment) -> Result:
         """What time and the dictionary bring about in the inventory (`rows`)."""
@@ -173,6 +175,19 @@ class Validate:
         counts["unknown", "new"] += new.height
         counts["unknown", "overflow"] += overflow
         return {table: change}, {topology.UNKNOWN.name: inventory.records(new)} if new.height else {}
+
+
+def _together(results: Sequence[Result]) -> Result:
+    """One result of several that change different tables."""
+    changes: dict[str, Change] = {}
+    out: dict[str, pl.DataFrame] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for result in results:
+        changes |= result.changes
+        counts.update(result.counts)
+        for topic, frame in result.out.items():
+            out[topic] = pl.concat([out[topic], frame]) if topic in out else frame
+    return Result(changes, out, counts)
 
 
 def _published(raw: pl.DataFrame, rows: Ints, lookup: Lookup, rejects: Rejects) -> pl.DataFrame:

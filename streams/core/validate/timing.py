@@ -70,7 +70,10 @@ def forgotten(clocks: pl.DataFrame, lookup: Lookup, moment: Moment, limits: Limi
 def _in_utc(raw: pl.DataFrame, lookup: Lookup, rejects: Rejects) -> pl.DataFrame:
     """The rows with source_time in UTC: its zone is that of the version that holds at the stamp as it is."""
     nominal = raw.select(pl.coalesce("source_time", "reference").fill_null(0)).to_series().to_numpy()
-    raw = zones.to_utc(raw, lookup.zones(raw["_source"].to_numpy(), raw["address"], nominal))
+    named = lookup.zones(raw["_source"].to_numpy(), raw["address"], nominal)
+    if named.null_count() == raw.height:
+        return raw
+    raw = zones.to_utc(raw, named)
     rejects.counts["local_time", "ambiguous"] += int(raw["ambiguous"].sum())
     return raw
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 # One raw reading. `_position`: place in its batch; null for a reading of its own. `_source`: number of its source_id,
@@ -73,29 +74,30 @@ def lengths(frame: pl.DataFrame) -> pl.DataFrame:
 def explode(frame: pl.DataFrame, length: pl.Series) -> pl.DataFrame:
     """Rows of `ot.raw.batch.v1` whose arrays are equally long (`length` of each, above 0) as RAW, in order."""
     counts = length.cast(pl.Int64).to_numpy()
-    batch = pl.Series(np.repeat(np.arange(len(counts)), counts), dtype=pl.UInt32)
+    batch = np.repeat(np.arange(len(counts)), counts)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
+    # What no batch has costs nothing.
+    there = [name for name in RAW if name in frame.columns and frame[name].null_count() < frame.height]
+    of_batch = frame.select(name for name in there if name not in ARRAYS)[batch]
     columns: list[pl.Series] = []
     for name, dtype in RAW.items():
         if name == "_position":
             column = pl.Series(np.arange(len(batch)) - starts)
-        elif name not in frame.columns:
-            column = pl.repeat(None, len(batch), dtype=dtype, eager=True)
+        elif name not in there:
+            column = pl.Series([], dtype=dtype).clear(len(batch))
         elif name in ARRAYS:
             column = _items(frame[name], batch)
         else:
-            column = frame[name].gather(batch)
+            column = of_batch[name]
         columns.append(column.cast(dtype).alias(name))
     return pl.DataFrame(columns)
 
 
-def _items(lists: pl.Series, batch: pl.Series) -> pl.Series:
+def _items(lists: pl.Series, batch: npt.NDArray[np.int64]) -> pl.Series:
     """All items of the lists, one per row; a list that is missing gives as many nulls as the others have items."""
     if lists.null_count() == 0:
         return lists.explode()
     items = lists.drop_nulls().explode()
     present = lists.is_not_null().gather(batch)
-    if not len(items):
-        return pl.repeat(None, len(batch), dtype=items.dtype, eager=True)
     place = present.cast(pl.UInt32).cum_sum() - 1
     return items.gather(place.set(~present, None))

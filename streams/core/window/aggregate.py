@@ -54,10 +54,11 @@ PAYLOAD: Final = pl.Schema(
     }
 )
 KEY: Final = ("signal_id", "length_s", "window_start")
-# `entry` is the dictionary version as of the window's begin, `reach` the highest event time seen of its source (us).
+# `entry` is the dictionary version as of the window's begin, `source_id` who told its last value, `reach` the highest
+# event time seen of that source (us).
 AGGREGATED: Final = pl.Schema(
     {"signal_id": ID, "length_s": pl.Int32(), "window_start": pl.Int64(), "window_end": pl.Int64(), **PAYLOAD}
-    | {"entry": pl.Int64(), "reach": pl.Int64()}
+    | {"entry": pl.Int64(), "source_id": ID, "reach": pl.Int64()}
 )
 NOTHING: Final = pl.DataFrame(schema=AGGREGATED)
 
@@ -84,9 +85,11 @@ def aggregate(held: Held, signals: Signals, lives: Lives, spans: Spans) -> pl.Da
         return NOTHING
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     told, last = columns.pop("told"), columns.pop("origin")
-    columns["reach"] = lives.at(codes(held.frame["source_id"].gather(last)))
+    source = held.frame["source_id"].gather(last)
+    columns["reach"] = lives.at(codes(source))
     frame = pl.DataFrame(columns).with_columns(
         held.frame["signal_id"].gather(last),
+        source,
         pl.col(pl.Float64).fill_nan(None),
         pl.col("length_s").cast(pl.Int32),
         pl.when(pl.col("count") > 0).then(pl.col("first_time", "last_time")),

@@ -8,7 +8,7 @@ window gets its next revision; only revisions from 2 on are remembered.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -39,6 +39,17 @@ CONFIRMED: Final = "confirmed"
 RETRACTED: Final = "retracted"
 
 
+class Closed(NamedTuple):
+    """Windows to correct: closed by the watermark before the chunk, ended after the floor (us).
+
+    `behind`: what readings older than memory have done to `carry`: codes of their signals, and the table after them.
+    """
+
+    watermark_us: int
+    floor_us: int = NEVER_US
+    behind: tuple[Ints, pl.DataFrame] | None = None
+
+
 @dataclass(frozen=True)
 class Revision:
     """New revisions (EMITTED), the readings to keep of the chunk, and how many of them were late or repeats."""
@@ -55,46 +66,47 @@ def revise(
     rows: pl.DataFrame,
     signals: Signals,
     lives: tuple[Sources, Sources],
-    watermark_us: int,
+    closed: Closed,
     patience: Patience,
 ) -> Revision:
-    """What readings `rows` (BUFFERED) change about windows closed by `watermark_us`, the watermark before them.
-
-    `lives` are the sources before and after the chunk.
-    """
-    nothing = Revision(NONE, rows)
+    """What readings `rows` (BUFFERED) change about closed windows; `lives`: the sources before and after the chunk."""
+    nothing, watermark_us = Revision(NONE, rows), closed.watermark_us
     if watermark_us == NEVER_US:
         return nothing
     before, after = lives
     returned = _returned(before, after, watermark_us)
     time = rows["event_time"].to_numpy()
-    if time.min(initial=FOREVER_US) >= watermark_us and not returned.any():
+    if time.min(initial=FOREVER_US) >= watermark_us and not returned.any() and closed.behind is None:
         return nothing
     code = codes(rows["signal_id"])
     late = time < signals.settled(code, watermark_us)
     carried = _carried(state, signals, returned)
-    if not late.any() and not carried.size:
-        return nothing
     begin = int(time[late].min(initial=FOREVER_US))
     if carried.size:
         begin = min(begin, int(before.latest[returned].min()))
-    begin = max(begin, watermark_us - patience.horizon_us)
+    carries = [state["carry"]] * 2
+    if closed.behind is not None:
+        carried, begin, carries[1] = np.union1d(carried, closed.behind[0]), closed.floor_us, closed.behind[1]
     touched = np.union1d(code[late], carried)
-    spans = signals.spans(begin, watermark_us)
-    if not spans:
+    if not touched.size:
         return nothing
     kept, late_duplicates, conflicts = _admit(state["reading"], rows, late)
-    old = _only(state["reading"], touched)
-    carry = _only(state["carry"], touched)
-    now = pl.concat([old, _only(kept, touched)])
-    was, now = (_aggregate(*known, carry, signals, spans) for known in ((old, before), (now, after)))
-    changed = _changes(was, now, state[REVISED.name], patience)
+    spans = signals.spans(max(begin, watermark_us - patience.horizon_us, closed.floor_us), watermark_us)
+    changed = NONE
+    if spans:
+        old = _only(state["reading"], touched)
+        now = pl.concat([old, _only(kept, touched)])
+        known = zip((old, now), lives, carries, strict=True)
+        was, now = (_aggregate(rows, life, _only(carry, touched), signals, spans) for rows, life, carry in known)
+        changed = numbered(differing(was, now, patience), state[REVISED.name])
     return Revision(changed, kept, int(late.sum()), late_duplicates, conflicts)
 
 
-def provisional(disorder_us: int) -> pl.Expr:
-    """Whether a window's own source had not passed its end: only time or other sources closed it."""
-    return pl.col("reach") - disorder_us < pl.col("window_end")
+def provisional(windows: pl.DataFrame, patience: Patience) -> pl.Series:
+    """Whether a window's own source had not passed its end (AGGREGATED): only time or other sources closed it."""
+    source = codes(windows["source_id"])
+    passed = windows["reach"].to_numpy() - patience.disorders(int(source.max(initial=-1)) + 1)[source]
+    return pl.Series("provisional", passed < windows["window_end"].to_numpy())
 
 
 def remembered(changed: pl.DataFrame) -> pl.DataFrame:
@@ -148,9 +160,9 @@ def _admit(buffer: pl.DataFrame, rows: pl.DataFrame, late: Bools) -> tuple[pl.Da
     return pl.concat([rows.filter(~mask), new]), duplicates - old_duplicates, conflicts - old_conflicts
 
 
-def _changes(was: pl.DataFrame, now: pl.DataFrame, revised: pl.DataFrame, patience: Patience) -> pl.DataFrame:
-    """Windows (EMITTED) whose payload differs from what it was, with their next revision and its reason."""
-    earlier = was.with_columns(provisional(patience.disorder_us).alias("provisional"))
+def differing(was: pl.DataFrame, now: pl.DataFrame, patience: Patience) -> pl.DataFrame:
+    """Windows (AGGREGATED) whose payload differs from what it was; `reason`, and `fresh`: they had not been told."""
+    earlier = was.with_columns(provisional(was, patience))
     pairs = now.join(earlier, on=KEY, how="left", suffix="_was", nulls_equal=True, maintain_order="left")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_was")) for name in PAYLOAD)
     fresh = pl.col("provisional").is_null()
@@ -161,12 +173,15 @@ def _changes(was: pl.DataFrame, now: pl.DataFrame, revised: pl.DataFrame, patien
     )
     columns = [*AGGREGATED.names(), "fresh", "reason"]
     every = pl.concat([changed.select(columns), gone.select(columns)])
-    every = every.join(revised.select(*KEY, "revision"), on=KEY, how="left", maintain_order="left")
+    return every.with_columns(provisional(every, patience))
+
+
+def numbered(changed: pl.DataFrame, revised: pl.DataFrame) -> pl.DataFrame:
+    """What `differing` found as new revisions (EMITTED)."""
+    every = changed.join(revised.select(*KEY, "revision"), on=KEY, how="left", maintain_order="left")
     first = pl.when(pl.col("fresh")).then(1).otherwise(2)
-    return every.with_columns(
-        provisional(patience.disorder_us).alias("provisional"),
-        pl.coalesce(pl.col("revision") + 1, first).cast(pl.Int32).alias("revision"),
-    ).select(EMITTED.names())
+    number = pl.coalesce(pl.col("revision") + 1, first).cast(pl.Int32).alias("revision")
+    return every.with_columns(number).select(EMITTED.names())
 
 
 def _nothing_told() -> list[pl.Expr]:

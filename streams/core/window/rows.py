@@ -12,14 +12,13 @@ from typing import Final, Protocol
 import numpy as np
 import polars as pl
 
-from streams.core.frames import BAD, BIRTH, FORCED, HISTORICAL, ID
+from streams.core.counters import EXACT, split
+from streams.core.frames import BAD, BIRTH, ID
 from streams.core.times import NEVER_US, SECOND_US
 from streams.core.window.signals import Bools, Floats, Ints, Signals, Spans, codes
+from streams.core.winners import KEPT, order
 
-# From here on a double does not hold every integer.
-EXACT: Final = 2**53
 LATELY_US: Final = 10 * SECOND_US
-KEPT: Final = FORCED | HISTORICAL | BIRTH
 # A buffered reading. No number is NaN, not null: arithmetic on it needs no validity bitmap. `residual` is what the
 # double loses of a 64-bit integer (at most 512): two bytes keep a counter exact, where eight more would double it.
 BUFFERED: Final = pl.Schema(
@@ -101,14 +100,7 @@ def _residual(sent: pl.Series) -> pl.Series:
     """`residual` of integers as sent (null where there is none)."""
     if sent.null_count() == len(sent) or not ((sent > EXACT) | (sent < -EXACT)).any():
         return pl.Series("residual", np.zeros(len(sent), np.int16))
-    exact = sent.fill_null(0).to_numpy()
-    return pl.Series("residual", (exact - whole(exact.astype(np.float64))).astype(np.int16))
-
-
-def whole(value: Floats) -> Ints:
-    """As 64-bit integers. 2^63, to which the largest ones are rounded, wraps: a residual brings it back."""
-    with np.errstate(invalid="ignore"):
-        return value.astype(np.int64)
+    return pl.Series("residual", split(sent.fill_null(0).to_numpy()).residual.astype(np.int16))
 
 
 def last_before(frame: pl.DataFrame, instant: int) -> Bools:
@@ -211,29 +203,30 @@ def _order(code: Ints, time: Ints) -> Ints:
 
 
 def _winners(frame: pl.DataFrame, index: Ints, same: Bools) -> Ints:
-    """Positions in `index` to keep: of repeats the highest source sequence, then the highest in a fixed total order.
-
-    The order is over texts and numbers, never codes, which differ between processes. What came live was not historical,
-    what was reported was no birth, and what was measured was not forced.
-    """
+    """Positions in `index` to keep: of repeats the one that wins (core.winners)."""
     involved = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    rows = frame[index[involved]].select(
-        pl.col("signal_id").to_physical(),
-        "event_time",
-        "sequence",
-        pl.col("value").fill_nan(None),
-        "residual",
-        pl.col("label").cast(pl.String),
-        "quality",
-        pl.col("source_id").cast(pl.String),
-        *((pl.col("flags") & flag == 0).alias(f"not_{flag}") for flag in (HISTORICAL, BIRTH, FORCED)),
-        pl.Series("place", involved),
+    rows = (
+        frame[index[involved]]
+        .with_columns(pl.col("value").fill_nan(None))
+        .select(
+            pl.col("signal_id").to_physical(),
+            "event_time",
+            *order(),
+            pl.Series("place", involved),
+        )
     )
     best = rows.sort(rows.columns, nulls_last=False).unique(["signal_id", "event_time"], keep="last")
     keep = np.ones(index.size, np.bool_)
     keep[involved] = False
     keep[best["place"].to_numpy()] = True
     return np.flatnonzero(keep)
+
+
+def settled(rows: pl.DataFrame, signals: Signals, before_us: int, watermark_us: int) -> pl.DataFrame:
+    """The readings over which their signals' shortest windows close between these watermarks."""
+    code, time = codes(rows["signal_id"]), rows["event_time"].to_numpy()
+    closed = (time >= signals.settled(code, before_us)) & (time < signals.settled(code, watermark_us))
+    return rows.filter(pl.Series(closed))
 
 
 def repeats(rows: pl.DataFrame) -> tuple[int, int]:

@@ -136,21 +136,30 @@ class Signals:
 
     def expires(self, code: Ints, time: Ints) -> Ints:
         """Latest end (us) of a window that holds the instant: a reading is needed until this passes the horizon."""
-        latest = time + 1
-        for length in self.lengths:
-            end = (time // length + 1) * length
-            has = self.having(code, length)
-            latest = np.maximum(latest, end if has is None else np.where(has, end, latest))
-        return latest
+        return self._most(
+            np.maximum, code, time + 1, {length: (time // length + 1) * length for length in self.lengths}
+        )
+
+    def first_end(self, code: Ints, time: Ints) -> Ints:
+        """Earliest end (us) of a window that holds the instant."""
+        never = np.full(time.size, FOREVER_US)
+        return self._most(np.minimum, code, never, {length: (time // length + 1) * length for length in self.lengths})
+
+    def opens(self, code: Ints, time: Ints) -> Ints:
+        """Earliest begin (us) of a window that holds the instant."""
+        return self._most(np.minimum, code, time, {length: time // length * length for length in self.lengths})
 
     def settled(self, code: Ints, watermark_us: int) -> Ints:
         """Event time (us) before which a signal's shortest window is closed at this watermark."""
-        latest = np.full(code.size, np.iinfo(np.int64).min)
-        for length in self.lengths:
+        ends = {length: np.int64(watermark_us // length * length) for length in self.lengths}
+        return self._most(np.maximum, code, np.full(code.size, np.iinfo(np.int64).min), ends)
+
+    def _most(self, fold: np.ufunc, code: Ints, value: Ints, of: Mapping[int, Ints | np.int64]) -> Ints:
+        """Fold into `value` what there is `of` each length, where the signal has windows of it."""
+        for length, own in of.items():
             has = self.having(code, length)
-            end = watermark_us // length * length
-            latest = np.maximum(latest, end if has is None else np.where(has, end, latest))
-        return latest
+            value = fold(value, own if has is None else np.where(has, own, value))
+        return value
 
     @property
     def longest_hold_us(self) -> int:

@@ -17,8 +17,6 @@ correction horizon their windows are revised, and after a longer silence the tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -26,25 +24,21 @@ import polars as pl
 from streams import topology
 from streams.core.context import Context
 from streams.core.frames import ID
-from streams.core.stage import Change, Moment, Result, Table, Tables, apply
+from streams.core.past.index import INDEX, forgotten, indexed
+from streams.core.stage import Change, LookBack, Moment, Result, Span, Table, Tables, apply, combine, empty
 from streams.core.times import NEVER_US, SECOND_US
-from streams.core.window.aggregate import aggregate
+from streams.core.window import excluded, past
+from streams.core.window.close import Advance, close
+from streams.core.window.config import WindowConfig
+from streams.core.window.correct import corrected
 from streams.core.window.floor import CARRY, truncate
 from streams.core.window.output import late, unknown_signals, windows
-from streams.core.window.revise import (
-    CLOSED_BY_WATERMARK,
-    CLOSED_IDLE,
-    EMITTED,
-    NONE,
-    REVISED,
-    provisional,
-    remembered,
-    revise,
-)
-from streams.core.window.rows import BUFFERED, arrive, hold, relevant, repeats
-from streams.core.window.signals import Defaults, Signals, codes, prepare
+from streams.core.window.recompute import Recomputation
+from streams.core.window.revise import NONE, REVISED, Closed, remembered, revise
+from streams.core.window.rows import BUFFERED, arrive
+from streams.core.window.signals import Signals, codes, prepare
 from streams.core.window.standing import gauges
-from streams.core.window.watermark import SOURCE, Patience, Sources, idle, progress
+from streams.core.window.watermark import SOURCE, Sources, idle, progress
 
 READING: Final = Table("reading", BUFFERED)
 SIGNAL: Final = Table(
@@ -54,54 +48,6 @@ NO_READINGS: Final = READING.empty()
 TASK: Final = Table("task", pl.Schema({"task": pl.Int8(), "watermark": pl.Int64(), "floor": pl.Int64()}), ("task",))
 GAUGE_EVERY_US: Final = 2 * SECOND_US
 GAUGE_FOR_US: Final = SECOND_US // 4  # longer than the pause between two timers: none is missed
-
-
-@dataclass(frozen=True)
-class WindowConfig:
-    """Times in us, lengths in s. `carry_limit_us` is how long an on-change value is carried while its source lives.
-
-    `disorder_of` and `idle_of` hold, by source id, what single sources have instead.
-    """
-
-    allowed_disorder_us: int = 2 * SECOND_US
-    idle_after_us: int = 10 * SECOND_US
-    correction_horizon_us: int = 300 * SECOND_US
-    default_lengths_s: tuple[int, ...] = (10, 60)
-    carry_limit_us: int = 86_400 * SECOND_US
-    hold_periods: float = 2.5
-    hold_unknown_us: int = 60 * SECOND_US
-    disorder_of: Mapping[str, int] = field(default_factory=dict)
-    idle_of: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def patience(self) -> Patience:
-        """The part that watermarks go by."""
-        limits = (self.allowed_disorder_us, self.idle_after_us, self.correction_horizon_us)
-        return Patience(*limits, self.disorder_of, self.idle_of)
-
-    @property
-    def defaults(self) -> Defaults:
-        """The part that stands in for the dictionary."""
-        return Defaults(self.default_lengths_s, self.hold_periods, self.hold_unknown_us, self.carry_limit_us)
-
-
-@dataclass(frozen=True)
-class Advance:
-    """One advance of the watermark: the tables before it, new readings (BUFFERED), and what holds after it."""
-
-    state: Tables
-    signals: Signals
-    lives: Sources
-    rows: pl.DataFrame
-    before_us: int
-    watermark_us: int
-    now_us: int
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def count(self, metric: str, label: str, number: int) -> None:
-        """Add to a counter of the result."""
-        if number:
-            self.counts[metric, label] = self.counts.get((metric, label), 0) + number
 
 
 class Window:
@@ -114,7 +60,7 @@ class Window:
     @property
     def tables(self) -> tuple[Table, ...]:
         """Readings that windows may still need, values carried beyond them, sources, revisions, watermark."""
-        return (READING, CARRY, SIGNAL, SOURCE, REVISED, TASK)
+        return (READING, CARRY, SIGNAL, SOURCE, REVISED, TASK, INDEX, *past.TABLES, *excluded.TABLES)
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         """Buffer the readings, close what the watermark has passed, revise what they correct."""
@@ -128,22 +74,30 @@ class Window:
         after = before.after(source, time, logged, moment.now_us, before_us, patience)
         changes = {"source": Change(upsert=after.rows(frame["source_id"], source))}
         made = progress(before, after, source, time, logged, before_us, patience)
+        offsets, line_us = (int(frame["_offset"][0]), int(frame["_offset"][-1])), before_us - patience.horizon_us
         out = {}
         if made.beyond is not None:
             beyond = pl.Series(made.beyond)
             out[topology.LATE.name] = late(frame.filter(beyond), pl.Series(made.at).filter(beyond))
+            if self.config.looks_back:
+                changes |= excluded.excluding(state, frame.filter(beyond), offsets[0], line_us)
             frame = frame.filter(~beyond)
         code = codes(frame["signal_id"])
-        revision = revise(state, arrive(frame, code, signals), signals, (before, after), before_us, patience)
-        advance = Advance(state, signals, after, revision.rows, before_us, made.watermark_us, moment.now_us)
+        if self.config.looks_back and frame.height:
+            changes["index"] = indexed(frame, state["index"], self.config.carried_from(line_us))
+        aged = past.Aged(_floor(state), line_us, offsets, moment.now_us)
+        old = past.age(state, arrive(frame, code, signals), code, signals, (before, after), aged)
+        closed = Closed(before_us, aged.floor_us, old.behind)
+        revision = revise(state, old.rows, signals, (before, after), closed, patience)
+        advance = Advance(state, old.carry, signals, after, revision.rows, before_us, made.watermark_us, moment.now_us)
         advance.count("readings", "beyond_horizon", out[topology.LATE.name].height if out else 0)
-        advance.count("readings", "late", revision.late)
+        advance.count("readings", "late", revision.late + old.gone)
         advance.count("readings", "duplicate", revision.duplicates)
         advance.count("readings", "conflict", revision.conflicts)
         unknown = unknown_signals(frame, code, state["signal"], signals)
         if unknown is not None:
             changes["signal"] = Change(upsert=unknown)
-        return self._result(advance, revision.windows, changes, out)
+        return self._result(advance, revision.windows, changes | old.changes, out)
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
         """Close what time alone closes: windows of silent sources, marked provisional.
@@ -161,8 +115,34 @@ class Window:
         due = signals.spans(before_us, watermark_us).values()
         if not any(begin <= ends for begin, _ in due):
             return Result(watermark_us=watermark_us, gauges=told)
-        advance = Advance(state, signals, sources, NO_READINGS, before_us, watermark_us, moment.now_us)
+        carry = state["carry"]
+        advance = Advance(state, carry, signals, sources, NO_READINGS, before_us, watermark_us, moment.now_us)
         return self._result(advance, NONE, {}, {})
+
+    @property
+    def topic(self) -> str:
+        """Corrections are made from the readings (Corrector)."""
+        return topology.READING.name
+
+    def due(self, state: Tables, moment: Moment) -> bool:
+        """Whether something waits, and has for a minute or not grown for some seconds (Corrector)."""
+        return past.due(state, moment.now_us)
+
+    def look_back(
+        self,
+        state: Tables,
+        context: Context,
+        log: Span,
+        moment: Moment,  # noqa: ARG002  # the interface: what is due does not depend on when it is read
+    ) -> Recomputation:
+        """Begin a correction of the oldest of what waits (Corrector)."""
+        return Recomputation(state, self._signals(context), log, self.config)
+
+    def looked(self, back: LookBack, state: Tables, context: Context, moment: Moment) -> Result:
+        """The next page of its corrections (Corrector)."""
+        if not isinstance(back, Recomputation):
+            raise TypeError(f"{type(back).__name__}: the stage window did not begin this look back")
+        return corrected(back, state, self._signals(context), moment)
 
     def _signals(self, context: Context) -> Signals:
         """The prepared dictionary; kept while the context stays what it is."""
@@ -180,57 +160,49 @@ class Window:
             count += held.select("signal_id", time // length).n_unique() if held.height else 0
         return {"open_windows": count} | gauges(sources, watermark_us, moment, self.config.patience)
 
-    def _close(self, advance: Advance) -> pl.DataFrame:
-        """First revisions (EMITTED) of the windows that the watermark has passed."""
-        spans = advance.signals.spans(advance.before_us, advance.watermark_us)
-        if not spans:
-            return NONE
-        buffer = pl.concat([advance.state["reading"], advance.rows])
-        frame = relevant(buffer, advance.state["carry"], spans, advance.signals)
-        held = hold(frame, advance.signals, advance.lives)
-        if held.repeated:
-            code, time = codes(frame["signal_id"]), frame["event_time"].to_numpy()
-            # Each repeat is counted once: when its signal's shortest window closes over it.
-            settled = time >= advance.signals.settled(code, advance.before_us)
-            settled &= time < advance.signals.settled(code, advance.watermark_us)
-            duplicates, conflicts = repeats(frame.filter(pl.Series(settled)))
-            advance.count("readings", "duplicate", duplicates)
-            advance.count("readings", "conflict", conflicts)
-        closed = aggregate(held, advance.signals, advance.lives, spans)
-        idle_close = provisional(self.config.allowed_disorder_us)
-        return closed.with_columns(
-            idle_close.alias("provisional"),
-            pl.lit(1, pl.Int32()).alias("revision"),
-            pl.when(idle_close).then(pl.lit(CLOSED_IDLE)).otherwise(pl.lit(CLOSED_BY_WATERMARK)).alias("reason"),
-        ).select(EMITTED.names())
-
     def _result(
         self, advance: Advance, revised: pl.DataFrame, changes: dict[str, Change], out: dict[str, pl.DataFrame]
     ) -> Result:
         """Close, forget what no correction can need any more, and put the outcome together."""
-        closed = self._close(advance)
+        closed = close(advance, self.config.patience)
         emitted = pl.concat([revised, closed]) if revised.height else closed
         state, watermark_us, floor_us = advance.state, advance.watermark_us, _floor(advance.state)
-        horizon_us = self.config.correction_horizon_us
-        remember = Change(upsert=remembered(revised) if revised.height else None)
-        reading = Change(upsert=advance.rows)
-        # Forgetting copies the buffer: twice per horizon keeps that cheap and the buffer within 1.5 horizons.
-        if watermark_us - horizon_us >= floor_us + horizon_us // 2:
-            floor_us = watermark_us - horizon_us
-            cut = truncate(state, advance.rows, advance.signals, advance.lives, floor_us)
-            reading, changes["carry"] = cut.reading, cut.carry
-            remember = Change(upsert=remember.upsert, floor=("window_end", floor_us + 1))
+        memory_us = self.config.remembered_us
+        changes["reading"] = Change(upsert=advance.rows)
+        changes["revised"] = Change(upsert=remembered(revised) if revised.height else None)
+        # Forgetting copies the buffer: twice per span of memory keeps that cheap and the buffer within 1.5 spans.
+        if watermark_us - memory_us >= floor_us + memory_us // 2:
+            floor_us = watermark_us - memory_us
+            self._forget(advance, changes, floor_us)
         if (watermark_us, floor_us) != (advance.before_us, _floor(state)):
             row = {"task": [0], "watermark": [watermark_us], "floor": [floor_us]}
             changes["task"] = Change(upsert=pl.DataFrame(row, schema=TASK.schema))
-        changes |= {"reading": reading, "revised": remember}
         if emitted.height:
             unknown = apply(SIGNAL, state["signal"], changes.get("signal", Change()))
             out[topology.WINDOW.name] = windows(emitted, advance.signals, unknown, watermark_us, advance.now_us)
             for reason, number in emitted.group_by("reason").len().iter_rows():
                 advance.count("windows", reason, number)
-        kept = {name: change for name, change in changes.items() if not _empty(change)}
+        kept = {name: change for name, change in changes.items() if not empty(change)}
         return Result(changes=kept, out=out, counts=advance.counts, watermark_us=watermark_us)
+
+    def _forget(self, advance: Advance, changes: dict[str, Change], floor_us: int) -> None:
+        """Add to the changes of an advance what goes from memory, and what no look back can need any more."""
+        state, oldest_us = advance.state, advance.watermark_us - self.config.correction_horizon_us
+        for pending in (state["pending"], changes.get("pending", Change()).upsert):
+            if pending is not None and pending.height:
+                oldest_us = min(oldest_us, int(pending["low"].min()))  # type: ignore[arg-type]
+        forget_us = self.config.carried_from(oldest_us)
+        tables = {"reading": state["reading"], "carry": advance.carry}
+        cut = truncate(tables, advance.rows, advance.signals, advance.lives, floor_us, forget_us)
+        changes["reading"] = cut.reading
+        changes["carry"] = combine(CARRY, changes.get("carry", Change()), cut.carry)
+        changes["revised"] = Change(upsert=changes["revised"].upsert, floor=("window_end", oldest_us + 1))
+        if self.config.looks_back:
+            changes |= excluded.forgetting(changes, forget_us)
+            gone = forgotten(state["index"], forget_us)
+            if gone.floor is not None:
+                changes["index"] = Change(upsert=changes.get("index", Change()).upsert, floor=gone.floor)
+                changes |= past.reaching(state, changes, forget_us)
 
 
 def _watermark(state: Tables) -> int:
@@ -243,7 +215,4 @@ def _floor(state: Tables) -> int:
     return int(state["task"]["floor"][0]) if state["task"].height else NEVER_US
 
 
-def _empty(change: Change) -> bool:
-    """Whether a change changes nothing."""
-    rows = (frame.height for frame in (change.upsert, change.delete) if frame is not None)
-    return change.floor is None and not any(rows)
+__all__ = ["Window", "WindowConfig"]

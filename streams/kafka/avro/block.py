@@ -28,7 +28,7 @@ from streams.kafka.avro.writer import Writer
 from streams.kafka.blocks import records as block_records
 from streams.kafka.blocks.block import HEADER, LOG_APPEND_TIME, Block
 from streams.kafka.blocks.peek import peek
-from streams.kafka.blocks.proof import Ints, Run, Shape, proven
+from streams.kafka.blocks.proof import Ints, Run, Shape, proven, unions
 from streams.kafka.blocks.rejects import SCHEMA_UNKNOWN, TOMBSTONE, TOO_LARGE, UNDECODABLE, Rejects, microseconds
 
 VALUE_LIMIT_BYTES: Final = 8 << 20
@@ -128,7 +128,7 @@ class _Chunk:
         head = avro_wire.header(shape.fields())
         try:
             frame = avro_wire.read(head, [run.data], int(counts.sum()) if counts.min() > 0 else -1)
-            fits = proven(frame, run, counts, shape, self._value_limit)
+            fits = proven(frame, run, counts, shape, self._value_limit) and unions(frame, run, shape)
         except DecodeError:
             fits, frame = False, pl.DataFrame()
         if fits:

@@ -39,6 +39,7 @@ VALUES: Final[dict[str, pl.DataType]] = {
 }
 ARRAYS: Final = ("signal", "source", *VALUES)
 _ROWS: Final = 12_000
+SPAN_US: Final = 1_000_000  # of broker time in one record
 _TABLE_SLOTS: Final = 1 << 21  # 16 MiB; above, sorting is cheaper than clearing
 Ints = npt.NDArray[np.int64]
 
@@ -47,7 +48,8 @@ def pack(frame: pl.DataFrame, prefix: bytes) -> list[tuple[bytes, bytes]]:
     """(key, value) of the ot.reading.v1 records that hold the readings of `frame` (READING's columns).
 
     The key is the work center, `prefix` the framing (`codec.Framing.prefix`). Readings of one work center stay in
-    their order. Records stay below LIMIT_BYTES; only a single reading that is larger by itself is not split.
+    their order; those of one record came within SPAN_US. Records stay below LIMIT_BYTES; only a single reading that is
+    larger by itself is not split.
     """
     if not frame.height:
         return []
@@ -65,14 +67,16 @@ def pack(frame: pl.DataFrame, prefix: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _groups(frame: pl.DataFrame) -> Ints:
-    """A number for the (site, tenant, work center) of each row."""
-    group = np.zeros(frame.height, np.int64)
+    """A number for the (site, tenant, work center) and the span of broker time of each row."""
+    # A record has one ingest_time, the earliest: what came minutes later must not pass as having been there then.
+    ingest = frame["ingest_time"].fill_null(strategy="min").fill_null(0).to_numpy()
+    group: Ints = np.maximum.accumulate((ingest - ingest.min()) // SPAN_US)
     for name in SCALARS:
         codes = frame[name].to_physical()
         if codes.null_count() == len(codes) or (not codes.null_count() and codes.min() == codes.max()):
             continue
         numbers = codes.cast(pl.Int64).fill_null(-1).to_numpy() + 1
-        group = group * (int(numbers.max()) + 1) + numbers
+        group = group + numbers * (int(group.max()) + 1)
     return group
 
 

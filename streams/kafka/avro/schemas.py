@@ -8,10 +8,14 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from streams import topology
 from streams.kafka.avro import contracts
 from streams.kafka.avro import writer as avro_writer
 from streams.kafka.avro.wire import PADDING, Kind, prefix
 from streams.kafka.avro.writer import Writer
+
+# Topics that only this program writes.
+OURS: Final = frozenset(topic.name for stage in topology.STAGES for topic in stage.writes)
 
 
 class WriterSchemas:
@@ -25,8 +29,9 @@ class WriterSchemas:
         self.contract: Final = contract
         self.columns: Final[pl.Schema] = avro_writer.columns(contract.schema)
         self._registry: Final = registry
+        self._foreign: Final = contract.topic not in OURS
         versions = {contracts.fingerprint(schema): schema for schema in (*contract.released, contract.schema)}
-        self._single = {ident: avro_writer.plan(schema, contract.schema) for ident, schema in versions.items()}
+        self._single = {ident: self._plan(schema) for ident, schema in versions.items()}
         self._confluent: dict[int, Writer] = {}
 
     def find(self, kind: Kind, ident: int) -> Writer | None:
@@ -40,11 +45,12 @@ class WriterSchemas:
         return writer
 
     def warm(self) -> None:
-        """Have the decoder of flat records compiled: seconds, the first time on a machine."""
+        """Have what decodes and checks values compiled: seconds, the first time on a machine."""
         kind, ident = Kind.SINGLE_OBJECT, self.contract.fingerprint
         layout = self._single[ident].layout
         if layout is not None:
             layout.read(bytes(PADDING), np.zeros((4, 1), np.int64), prefix(kind, ident), 0)
+        self._single[ident].sound(b"", np.zeros(0, np.int64))
 
     def add(self, ident: int, schema: contracts.Schema | str | None, detail: str = "") -> None:
         """What the registry says about an id; None: it does not know it, `detail` tells why."""
@@ -56,5 +62,8 @@ class WriterSchemas:
             fault = "" if isinstance(parsed, dict) and parsed["type"] == "record" else "it is not a record"
         except contracts.ContractError as error:
             parsed, fault = {}, str(error)
-        plan = Writer(fault=fault) if fault else avro_writer.plan(parsed, self.contract.schema)
+        plan = Writer(fault=fault) if fault else self._plan(parsed)
         self._confluent[ident] = Writer(fault=f"schema id {ident}: {plan.fault}") if plan.fault else plan
+
+    def _plan(self, schema: contracts.Schema) -> Writer:
+        return avro_writer.plan(schema, self.contract.schema, foreign=self._foreign)

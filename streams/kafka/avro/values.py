@@ -78,6 +78,9 @@ def single(data: bytes, writer: Writer) -> dict[str, Any]:
         raise DecodeError(f"{type(error).__name__}: {error}") from None
     if stream.tell() != len(data):
         raise DecodeError(f"value of {len(data)} bytes, its schema ends after {stream.tell()}")
+    sound = writer.sound(data, np.zeros(1, np.int64))
+    if sound is not None and not sound[0]:
+        raise DecodeError("a union names a branch that it does not have")
     return {name: _maps_as_lists(item) for name, item in row.items()}
 
 
@@ -130,6 +133,10 @@ def _joined(values: Sequence[Value], kind: Kind, writer: Writer) -> Iterator[pl.
         frame = avro_wire.read(avro_wire.header(fields), [value.data for value in values], len(values))
         lengths = np.fromiter((len(value.data) for value in values), np.int64, len(values))
         proven = np.array_equal(avro_sizes.rows(frame, writer.fields or ()) + avro_wire.PREFIX_BYTES[kind], lengths)
+        if proven:
+            begins = np.cumsum(lengths) - lengths + avro_wire.PREFIX_BYTES[kind]
+            sound = writer.sound(b"".join([value.data for value in values]), begins)
+            proven = sound is None or bool(sound.all())
     except DecodeError:
         proven, frame = False, pl.DataFrame()
     if proven:

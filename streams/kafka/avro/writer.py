@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import fastavro
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from streams.kafka.avro import contracts
@@ -96,6 +98,7 @@ class Writer:
 
     `fields` are the writer's fields where `read_avro` can decode them all, None where only fastavro can. `complete`
     makes the reader's columns of the writer's; `times` then converts units. The parsed schemas are fastavro's.
+    `foreign`: others write it, and may write what no encoder of ours does.
     """
 
     fields: tuple[Mapping[str, Any], ...] | None = None
@@ -104,6 +107,7 @@ class Writer:
     parsed_writer: Any = None
     parsed_reader: Any = None
     fault: str = ""
+    foreign: bool = False
 
     @cached_property
     def layout(self) -> Layout | None:
@@ -117,9 +121,20 @@ class Writer:
 
         return flat.layout(self.fields)
 
+    def sound(self, data: bytes | memoryview, begins: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
+        """Which of the well-formed values of foreign records with arrays, at `begins`, name branches that there are.
 
-def plan(writer: contracts.Schema, reader: contracts.Schema) -> Writer:
-    """The plan for data of schema `writer`, read as `reader`."""
+        None where there is nothing to check: the compiled scan checks flat records itself.
+        """
+        if not self.foreign or self.fields is None or self.layout is not None:
+            return None
+        from streams.kafka.avro import branches
+
+        return branches.sound(data, begins, branches.codes(self.fields))
+
+
+def plan(writer: contracts.Schema, reader: contracts.Schema, *, foreign: bool = False) -> Writer:
+    """The plan for data of schema `writer`, read as `reader`; see `Writer.foreign`."""
     faults = _hazards(writer) or contracts.incompatibilities(reader, writer)
     if faults:
         return Writer(fault=f"the writer's schema does not resolve to the contract: {'; '.join(faults)}")
@@ -132,7 +147,7 @@ def plan(writer: contracts.Schema, reader: contracts.Schema) -> Writer:
         return Writer(None, (), times, *parsed)
     complete = tuple(_column(part, source) for part, source in pairs)
     fields = tuple({"name": part["name"], "type": part["type"]} for part in bare["fields"])
-    return Writer(fields, complete, times, *parsed)
+    return Writer(fields, complete, times, *parsed, foreign=foreign)
 
 
 def _source(part: Mapping[str, Any], fields: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -127,6 +127,16 @@ def proven(frame: pl.DataFrame, run: Run, counts: Ints, shape: Shape, value_limi
     return _rising(numbers["_offd"], ends - counts, ends, run.headers["last"])
 
 
+def unions(frame: pl.DataFrame, run: Run, shape: Shape) -> bool:
+    """True where no value of a proven frame names a branch that its union does not have."""
+    length = frame["_len"].to_numpy()
+    # After a value there is only the number of headers, a byte: 0.
+    ends = np.cumsum(length + avro_sizes.varint(length)) - 1
+    begins = ends - frame["_vlen"].to_numpy() + avro_wire.PREFIX_BYTES[shape.kind]
+    sound = shape.writer.sound(run.data, begins)
+    return sound is None or bool(sound.all())
+
+
 def _raw(shape: Shape) -> int:
     """The framing's id as the decoder sees its bits: little endian, in place of a float."""
     width = 8 if shape.kind is Kind.SINGLE_OBJECT else 4

@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from streams.core.alert.rule import Rule
-from streams.core.alert.rule_match import Integers, Mask, by_code, look_up, wanted
+from streams.core.alert.rule_match import Integers, Mask, by_code, wanted
+from streams.core.alert.silence.slots import codes
 from streams.core.alert.silence.tables import Standing
 from streams.core.alert.silence.watch import (
     BAD_QUALITY,
@@ -34,6 +35,8 @@ from streams.core.times import FOREVER_US, SECOND_US, microseconds
 GAP_PERIODS: Final = 3
 # A source whose stamps leap by more than so many of its shortest periods has not been there meanwhile.
 LEAP_PERIODS: Final = 2
+# Of a source that has no periodic signal.
+_LEAP_US: Final = LEAP_PERIODS * SECOND_US
 NONE: Final = -1
 _LIMITS: Final = pl.Schema({"source_id": ID, "work_center": ID, "limit_us": pl.Int64()})
 
@@ -58,8 +61,8 @@ class Watched:
 
     `signals` has a row per slot: signal_id, source_id, site, tenant, work_center, valid_to, state_signal (of its
     machine). `missing_us`, `bad_us`, `frozen_us` are limits (FOREVER_US: none); `gap_us` is how far apart readings may
-    be; `asks` tells whether the machine's state matters (`states`: the signals that tell it). `leap_us` (by source) is
-    how far a source's stamps may leap; `limits` has source_id, work_center, limit_us of `nodes`.
+    be; `asks` tells whether the machine's state matters (`states`: the signals that tell it). `leap_us` (by the
+    code of a source) is how far its stamps may leap; `limits` has source_id, work_center, limit_us of `nodes`.
     """
 
     rules: tuple[Rule, ...]
@@ -73,7 +76,7 @@ class Watched:
     resolution: np.typing.NDArray[np.float64]
     asks: Mask
     states: pl.Series
-    leap_us: dict[str, int]
+    leap_us: Integers
     nodes: dict[tuple[str, str], Node]
     limits: pl.DataFrame
 
@@ -84,7 +87,8 @@ class Watched:
 
     def slot(self, signal_ids: pl.Series) -> Integers:
         """Slots of Categorical signal ids; -1 where no rule watches the signal."""
-        return look_up(self.slot_of, signal_ids, NONE)
+        # Its last entry is that of nulls, and of ids that came later.
+        return self.slot_of[np.minimum(codes(signal_ids), len(self.slot_of) - 1)]
 
     def watches(self, standing: Standing, clock_us: int) -> bool:
         """Whether the rule of an alert still watches what it is about, at a time of its source."""
@@ -132,7 +136,7 @@ def compile_watch(rules: Sequence[Rule], signals: pl.DataFrame, assets: pl.DataF
     return Watched(
         rules=tuple(rules),
         signals=kept,
-        slot_of=by_code(ids, np.arange(len(ids), dtype=np.int64), NONE),
+        slot_of=np.append(by_code(ids, np.arange(len(ids), dtype=np.int64), NONE), NONE),
         number=number,
         missing_us=_limits(rules, number[MISSING], period_us),
         bad_us=_limits(rules, number[BAD_QUALITY], period_us),
@@ -141,7 +145,7 @@ def compile_watch(rules: Sequence[Rule], signals: pl.DataFrame, assets: pl.DataF
         resolution=resolution,
         asks=asks,
         states=kept["state_signal"].filter(pl.Series(asks)).unique(),
-        leap_us={source: LEAP_PERIODS * ms * 1000 for source, ms in _fastest(sending)},
+        leap_us=_leaps(sending),
         nodes=nodes,
         limits=pl.DataFrame(limits, schema=_LIMITS, orient="row"),
     )
@@ -182,8 +186,11 @@ def _with_state(entries: pl.DataFrame) -> pl.DataFrame:
     return entries.join(units, on=["work_center", "work_unit"], how="left", maintain_order="left")
 
 
-def _fastest(periodic: pl.DataFrame) -> list[tuple[str, int]]:
-    return periodic.group_by("source_id").agg(pl.col("period_ms").min()).rows()
+def _leaps(periodic: pl.DataFrame) -> Integers:
+    fastest = periodic.group_by(pl.col("source_id").cast(ID)).agg(pl.col("period_ms").min())
+    leaps = fastest["period_ms"].to_numpy() * 1000 * LEAP_PERIODS
+    # The last entry is that of sources that came later.
+    return np.append(by_code(fastest["source_id"], leaps, _LEAP_US), _LEAP_US)
 
 
 def _nodes(rules: Sequence[Rule], periodic: pl.DataFrame, assets: pl.DataFrame) -> dict[tuple[str, str], Node]:
@@ -224,6 +231,6 @@ def _zones(periodic: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
     return counted.unique(["source_id", "work_center"], keep="first", maintain_order=True).drop("len")
 
 
-def leap_of(watched: Watched, source: str) -> int:
-    """How far (us) the stamps of `source` may leap while it is there."""
-    return watched.leap_us.get(source, LEAP_PERIODS * SECOND_US)
+def leap_of(watched: Watched, sources: Integers) -> Integers:
+    """How far (us) the stamps of each source, by its code, may leap while it is there."""
+    return watched.leap_us[np.minimum(sources, len(watched.leap_us) - 1)]

@@ -7,17 +7,20 @@ record of any node there, and where nothing comes at all, the time that has pass
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from streams import topology
+from streams.core.alert.rule_match import Integers
 from streams.core.alert.silence.match import Node, Watched
 from streams.core.alert.silence.segments import Book, Heard, patience, segments
-from streams.core.alert.silence.sequence import Sequence, coordinates
-from streams.core.alert.silence.tables import NODE, Ledger, Standing, standing_of
+from streams.core.alert.silence.sequence import Sequence, heard_at
+from streams.core.alert.silence.slots import codes, firsts, highest, lasts, shifted
+from streams.core.alert.silence.tables import Ledger, Standing, standing_of
 from streams.core.alert.silence.watch import SOURCE_OFFLINE
-from streams.core.frames import ID
 from streams.core.stage import Moment
 from streams.core.times import NEVER_US, SECOND_US
 
@@ -40,33 +43,85 @@ def clock(known: Book, sources: pl.DataFrame, moment: Moment) -> int:
     return newest + max(moment.now_us - since, 0)
 
 
+@dataclass(frozen=True)
+class _Records:
+    """Records of each node for a line that a rule watches, pair by pair and in order; `starts`: where pairs begin.
+
+    `pair` numbers them; `row` is the first row, `ingest` when its first reading was received, `heard` its last.
+    """
+
+    pair: Integers
+    starts: Integers
+    row: Integers
+    offset: Integers
+    ingest: Integers
+    heard: Integers
+
+
 def came(found: Sequence, table: pl.DataFrame, watched: Watched, ledger: Ledger) -> pl.DataFrame:
     """Nodes that are heard again, after a silence that was told or one that nobody knew of; the table's new rows."""
-    before = table.select(*_LINE, heard_0="heard_time", evidence_0="evidence")
-    records = (
-        found.rows.group_by(*_LINE, "_offset", maintain_order=True)
-        .agg(pl.col("ingest_time").min(), pl.col("heard").max(), pl.col("_partition").first())
-        .join(watched.limits, on=_LINE, maintain_order="left")
-        .join(before, on=_LINE, how="left", maintain_order="left")
-    )
-    prior = pl.max_horizontal(pl.col("heard").cum_max().shift(1).over(_LINE), "heard_0")
-    records = records.with_columns(prior=prior, earlier=pl.col("_offset").shift(1).over(_LINE))
+    limits = watched.limits
+    records = _records(found, limits)
+    if not len(records.pair):
+        return table.clear()
+    first, last = records.starts, lasts(records.starts, len(records.pair))
+    pairs = limits[records.pair[first]]
+    at = _among(table, *(codes(pairs[name]) for name in _LINE))
+    carried = np.full(limits.height, NEVER_US)
+    carried[records.pair[first[at >= 0]]] = table["heard_time"].to_numpy()[at[at >= 0]]
+    prior = shifted(highest(records.heard, records.pair, first, carried), records.pair, first, carried)
+    ends = (prior != NEVER_US) & (records.ingest - prior > limits["limit_us"].to_numpy()[records.pair])
     silent = {(s.source_id or "", s.work_center) for s in ledger.open.values() if s.type == SOURCE_OFFLINE}
-    told = pl.DataFrame(sorted(silent), schema=dict.fromkeys(_LINE, pl.String()), orient="row").cast({pl.String: ID})
-    gap = pl.col("ingest_time") - pl.col("prior") > pl.col("limit_us")
-    back = records.join(told, on=_LINE, how="semi", maintain_order="left").unique(_LINE, keep="first")
-    ends = pl.concat([records.filter(gap.fill_null(value=False)), back]).unique([*_LINE, "_offset"]).sort("_offset")
-    for row in ends.rows(named=True):
-        node = watched.nodes[row["source_id"], row["work_center"]]
-        evidence = coordinates(row["_partition"], row["_offset"])
-        first = row["earlier"] is None
-        heard = Heard(row["prior"], row["evidence_0"] if first else coordinates(row["_partition"], row["earlier"]))
-        _back(node, watched, ledger, heard, row["ingest_time"], evidence)
-    last = records.unique(_LINE, keep="last", maintain_order=True).with_columns(
-        heard_time=pl.max_horizontal("heard", "prior"),
-        evidence=pl.format(f"{topology.READING.name}/{{}}/{{}}", "_partition", "_offset"),
+    if silent:
+        ends[first] |= [pair in silent for pair in pairs.select(_LINE).iter_rows()]
+    where = np.flatnonzero(ends)
+    for index in where[np.argsort(records.offset[where], kind="stable")]:
+        number = int(np.searchsorted(first, index, side="right")) - 1
+        if index == first[number]:
+            evidence = table["evidence"][int(at[number])] if at[number] >= 0 else ""
+        else:
+            evidence = found.told(int(records.row[index - 1]))[1]
+        node = watched.nodes[pairs["source_id"][number], pairs["work_center"][number]]
+        _back(node, watched, ledger, Heard(int(prior[index]), evidence), int(records.ingest[index]),
+              found.told(int(records.row[index]))[1])  # fmt: skip
+    partition = found.frame["_partition"].gather(found.places(records.row[last]))
+    return pairs.select(
+        *_LINE,
+        heard_time=pl.Series(np.maximum(records.heard[last], prior[last])),
+        evidence=pl.format(f"{topology.READING.name}/{{}}/{{}}", partition, pl.Series(records.offset[last])),
     )
-    return last.select(pl.col(name).cast(dtype) for name, dtype in NODE.schema.items())
+
+
+def _records(found: Sequence, limits: pl.DataFrame) -> _Records:
+    """The records of `limits` (pairs: its rows) in the chunk."""
+    row, place = found.by_source, found.places(found.by_source)
+    line, ingest = codes(found.frame["work_center"])[place], found.frame["ingest_time"].to_numpy()[place]
+    offset, heard = found.offset[row], heard_at(found.frame)[place]
+    new = np.append(True, (offset[1:] != offset[:-1]) | (line[1:] != line[:-1]))
+    new[found.starts] = True
+    starts = np.flatnonzero(new)
+    row, line, offset = row[starts], line[starts], offset[starts]
+    ingest, heard = np.minimum.reduceat(ingest, starts), np.maximum.reduceat(heard, starts)
+    pair = _among(limits, found.source[row], line)
+    # A record with several lines has several parts of each.
+    order = np.lexsort((offset, pair))
+    order = order[pair[order] >= 0]
+    pair, row, offset, ingest, heard = pair[order], row[order], offset[order], ingest[order], heard[order]
+    starts = np.flatnonzero(np.append(True, (pair[1:] != pair[:-1]) | (offset[1:] != offset[:-1]))[: len(pair)])
+    if len(starts) < len(pair):
+        ingest, heard = np.minimum.reduceat(ingest, starts), np.maximum.reduceat(heard, starts)
+        pair, row, offset = pair[starts], row[starts], offset[starts]
+    return _Records(pair, firsts(pair), row, offset, ingest, heard)
+
+
+def _among(known: pl.DataFrame, source: Integers, line: Integers) -> Integers:
+    """Rows of `known` with these nodes and lines (their codes); -1: none."""
+    if not known.height:
+        return np.full(len(source), -1)
+    keys, asked = codes(known["source_id"]) << 32 | codes(known["work_center"]), source << 32 | line
+    order = np.argsort(keys)
+    at = order[np.minimum(np.searchsorted(keys[order], asked), len(keys) - 1)]
+    return np.where(keys[at] == asked, at, -1)
 
 
 def silent(known: Book, watched: Watched, ledger: Ledger, clock_us: int, *, present: bool) -> None:

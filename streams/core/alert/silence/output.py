@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from streams.core.alert.enrich import enrich, enrich_nodes
-from streams.core.alert.output import ALERT, OWN
+from streams.core.alert.row import ALERT, OWN, alert_row
 from streams.core.alert.rule import Rule
 from streams.core.alert.silence.sentence import Facts, sentence
 from streams.core.alert.silence.tables import Told
@@ -34,40 +34,38 @@ def records(told: Sequence[Told], rules: Mapping[str, Rule], context: Context, n
 def _own(told: Told, rule: Rule | None, now_us: int) -> dict[str, Any]:
     standing, cleared = told.standing, told.state == "cleared"
     frozen = standing.type == FROZEN
-    return {
-        "alert_id": standing.alert_id,
-        "revision": standing.revision,
-        "reason": told.reason,
-        "site": standing.site,
-        "tenant": standing.tenant,
-        "historical": cleared and not standing.annunciated and standing.cause is None,
-        "kind": standing.kind,
-        "state": told.state,
-        "previous_state": "active" if standing.revision > 1 else None,
-        "rule_id": standing.rule_id,
-        "rule_version": standing.rule_version,
-        "priority": standing.priority,
-        "work_center": standing.work_center,
-        "signal_id": standing.signal_id,
-        "source_id": standing.source_id,
-        "event_time": told.event_time,
-        "begin_time": standing.begin_time,
-        "end_time": told.event_time if cleared else None,
-        "detection_time": now_us,
-        "ingest_time": told.ingest_time,
-        "value": standing.value,
-        "value_string": None,
-        "limit": None if frozen else standing.limit,
-        "quality": "bad" if standing.type == BAD_QUALITY else "good",
+    return alert_row(
+        alert_id=standing.alert_id,
+        revision=standing.revision,
+        reason=told.reason,
+        site=standing.site,
+        tenant=standing.tenant,
+        historical=cleared and not standing.annunciated and standing.cause is None,
+        kind=standing.kind,
+        state=told.state,
+        rule_id=standing.rule_id,
+        rule_version=standing.rule_version,
+        priority=standing.priority,
+        work_center=standing.work_center,
+        signal_id=standing.signal_id,
+        source_id=standing.source_id,
+        event_time=told.event_time,
+        begin_time=standing.begin_time,
+        end_time=told.event_time if cleared else None,
+        detection_time=now_us,
+        ingest_time=told.ingest_time,
+        value=standing.value,
+        limit=None if frozen else standing.limit,
+        quality="bad" if standing.type == BAD_QUALITY else "good",
         # Of what is silent or bad nothing was known meanwhile; a frozen value was at least sent.
-        "coverage": 1.0 if frozen else 0.0,
-        "consequence": "" if rule is None else rule.consequence,
-        "response": "" if rule is None else rule.response,
-        "evidence": [text for text in dict.fromkeys([standing.evidence, told.evidence]) if text],
-        "annunciated": standing.annunciated,
-        "cause_alert_id": standing.cause,
-        "members": standing.members,
-    }
+        coverage=1.0 if frozen else 0.0,
+        consequence="" if rule is None else rule.consequence,
+        response="" if rule is None else rule.response,
+        evidence=(standing.evidence, told.evidence),
+        annunciated=standing.annunciated,
+        cause_alert_id=standing.cause,
+        members=standing.members,
+    )
 
 
 def _explained(frame: pl.DataFrame, told: Sequence[Told], rules: Mapping[str, Rule]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ That a node is offline makes none of its signals missing or frozen: their time d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ from streams.core.alert.rule import Rule
 from streams.core.alert.silence import frozen, nodes, signals
 from streams.core.alert.silence.match import Watched, compile_watch
 from streams.core.alert.silence.segments import patience as patience_of
-from streams.core.alert.silence.sequence import Carried, Heard, heard_of, sequence
+from streams.core.alert.silence.sequence import Carried, Heard, Sequence, heard_of, sequence
+from streams.core.alert.silence.slots import lasts
 from streams.core.alert.silence.tables import NODE, SIGNAL, SOURCE, STANDING, STATE, Ledger, Told
 from streams.core.alert.silence.watch import SEGMENT_DOWN, SOURCE_OFFLINE
 from streams.core.context import Context
@@ -41,14 +42,14 @@ class Patience:
 class Outcome:
     """What a step leaves: transitions in the order in which they were found, changes by table."""
 
-    told: Sequence[Told]
+    told: abc.Sequence[Told]
     changes: dict[str, Change]
 
 
 class Silence:
     """The rules on silence, on the readings of one task."""
 
-    def __init__(self, rules: Sequence[Rule], patience: Patience) -> None:
+    def __init__(self, rules: abc.Sequence[Rule], patience: Patience) -> None:
         self.rules = {rule.id: rule for rule in rules if rule.runs and rule.watch is not None}
         self._patience = patience
         self._memo: tuple[pl.DataFrame, pl.DataFrame, Watched] | None = None
@@ -60,15 +61,13 @@ class Silence:
         self._withdraw(ledger, watched, state)
         found = sequence(frame, state[SOURCE.name], watched, moment.now_us)
         heard_nodes = nodes.came(found, state[NODE.name], watched, ledger)
-        carried = Carried.of(state[SIGNAL.name], watched)
-        heard = heard_of(found, watched, carried)
+        heard, carried = heard_of(found, watched, state[SIGNAL.name])
         runs = signals.runs_of(found, heard, carried)
-        partition = int(found.rows["_partition"][0])
-        signals.over(found, heard, runs, watched, ledger, partition, self._patience.disorder_us)
+        signals.over(found, heard, carried, runs, watched, ledger, self._patience.disorder_us)
         labels, states = frozen.labels(found, watched, state[STATE.name])
-        moves = frozen.moves(found, heard, carried, watched, labels)
+        moves = frozen.moves(found, heard, runs.bad, carried, watched, labels)
         frozen.tell(found, moves, watched, ledger, past_us)
-        rows = _signal_rows(found.rows, heard, runs, moves, carried, watched)
+        rows = _signal_rows(found, heard, runs, moves, carried, watched)
         changes = {
             SOURCE.name: Change(upsert=found.sources),
             NODE.name: Change(upsert=heard_nodes),
@@ -109,7 +108,7 @@ class Silence:
 
     def _withdraw(self, ledger: Ledger, watched: Watched, state: Tables) -> None:
         """Close what is watched no longer: the rule is gone or another, or the signal, node or zone is."""
-        clocks = _clocks(state[SOURCE.name])
+        clocks = _clocks(state[SOURCE.name]) if ledger.open else {}
         for standing in list(ledger.open.values()):
             rule, at_us = self.rules.get(standing.rule_id), clocks.get(standing.source_id or "", NEVER_US)
             if rule is None:
@@ -121,30 +120,27 @@ class Silence:
 
 
 def _signal_rows(
-    rows: pl.DataFrame, heard: Heard, runs: signals.Runs, moves: frozen.Moves, carried: Carried, watched: Watched
+    found: Sequence, heard: Heard, runs: signals.Runs, moves: frozen.Moves, carried: Carried, watched: Watched
 ) -> pl.DataFrame:
     """Rows of the table of signals for those that were heard: the last reading, and the last that could be judged."""
-    last = heard.last()
-    slot, row = heard.slot[last], heard.row[last]
-    of_last = np.append(moves.slot[1:] != moves.slot[:-1], True) if len(moves.slot) else np.zeros(0, dtype=np.bool_)
-    times = {"last_time": heard.time[last], "active_us": heard.active[last]}
-    times |= {name: values[last] for name, values in runs.after.items()}
-    for name in frozen.COLUMNS:
-        values = moves.before[name].copy()
-        values[moves.slot[of_last]] = moves.columns[name][of_last]
-        times[name] = values[slot]
+    last, moved = heard.last(), lasts(moves.starts, len(moves.slot))
+    slot, place = heard.slot[last], heard.place[last]
+    columns = {"last_time": heard.time[last], "active_us": heard.active[last]}
+    for name in signals.RUN:
+        columns[name] = np.full(len(carried.slots), NEVER_US)
+        columns[name][heard.slot[runs.at[runs.last]]] = runs.after[name][runs.last]
+        columns[name] = columns[name][slot]
+    columns |= {name: moves.after[name][slot] for name in frozen.COLUMNS}
     value = carried.value.copy()
-    value[moves.slot[of_last]] = moves.value[of_last]
-    found = pl.DataFrame({"value": value[slot], **times}).with_columns(
-        pl.col("value").fill_nan(None), *(pl.when(pl.col(name) != NEVER_US).then(name) for name in times)
+    value[moves.slot[moved]] = moves.value[moved]
+    columns["offset"] = found.offset[heard.row[last]]
+    taken = found.frame.select("source_id", partition="_partition")[place]
+    rows = pl.DataFrame(
+        {"signal_id": watched.signals["signal_id"].gather(carried.slots[slot]), "value": value[slot], **columns}
     )
-    found = found.with_columns(
-        watched.signals["signal_id"].gather(slot),
-        rows["source_id"].gather(row),
-        rows["_partition"].gather(row).alias("partition"),
-        rows["_offset"].gather(row).alias("offset"),
-    )
-    return found.select(pl.col(name).cast(dtype) for name, dtype in SIGNAL.schema.items())
+    told = pl.when(pl.col(*columns) != NEVER_US).then(pl.col(*columns))
+    rows = rows.select("signal_id", *taken, pl.col("value").fill_nan(None), told)
+    return rows.select(SIGNAL.schema.names()).cast({"judged": pl.Boolean})
 
 
 def _forgotten(state: Tables, watched: Watched) -> dict[str, Change]:

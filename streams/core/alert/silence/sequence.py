@@ -3,6 +3,9 @@
 Records come in the order of the log; within one, readings are taken by event time, whichever way it was packed. How
 long a source has *been there* is the sum of the steps by which its stamps go on; a leap (it was away, and comes back)
 counts as one step only, so that no signal is blamed for having been silent while its whole node was.
+
+Sources and slots are numbered anew in each chunk, only those that it has: what a chunk costs depends on what it brings,
+not on how many signals are watched.
 """
 
 from __future__ import annotations
@@ -11,82 +14,107 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from streams import topology
-from streams.core.alert.rule_match import Integers, Mask
+from streams.core.alert.rule_match import Floats, Integers
 from streams.core.alert.silence.match import Watched, leap_of
-from streams.core.alert.silence.tables import SOURCE
-from streams.core.frames import ID
+from streams.core.alert.silence.slots import (
+    by_slot,
+    codes,
+    firsts,
+    grouped,
+    highest,
+    lasts,
+    numbered,
+    places,
+    shifted,
+    summed,
+)
+from streams.core.alert.silence.tables import SIGNAL, SOURCE
 from streams.core.times import NEVER_US
 
 T = TypeVar("T", bound=np.generic)
-_TIMES: Final = ("last_time", "active_us", "partition", "offset", "bad_time", "bad_active_us", "bad_offset")
+_COLUMNS: Final = tuple(name for name in SIGNAL.schema if name not in {*SIGNAL.key, "source_id", "value"})
 
 
 @dataclass(frozen=True)
 class Heard:
-    """Readings that are newer than the last of their signal, by slot and in order; `first`: of their slot in the chunk.
+    """Readings that are newer than the last of their signal, by slot and in order; slots are places in `Carried.slots`.
 
-    Arrays of equal length. `row` is the row in the sequence; `active` and `before` tell how long the source had been
-    there with and just before the reading; the `prior_...` are those of the signal's reading before
-    (`prior_time` NEVER_US: there was none).
+    Arrays of equal length, but for `starts`: places of the first of each slot. `row` is the row in the sequence,
+    `place` that in the frame; `active` and `before` tell how long the source had been there with and just before the
+    reading.
     """
 
     row: Integers
+    place: Integers
     slot: Integers
-    first: Mask
+    starts: Integers
     time: Integers
-    source: Integers
     active: Integers
     before: Integers
-    prior_time: Integers
-    prior_source: Integers
-    prior_active: Integers
-    prior_offset: Integers
 
-    def last(self) -> Mask:
-        """Which of them are the last of their slot."""
-        return np.append(self.first[1:], True) if len(self.first) else self.first
+    def last(self) -> Integers:
+        """Places of the last of each slot."""
+        return lasts(self.starts, len(self.slot))
 
 
 @dataclass(frozen=True)
 class Carried:
-    """The table of signals by slot: codes of the source ids (-1: never heard), values (NaN: none), times."""
+    """What is known of the signals at `slots` (of `Watched`, ascending), by their places there.
 
+    Codes of the source ids (-1: never heard), values (NaN: none), the other columns of the table (null: NEVER_US).
+    """
+
+    slots: Integers
     source: Integers
-    value: npt.NDArray[np.float64]
-    times: dict[str, Integers]
-    frame: pl.DataFrame
-    slot: Integers
+    value: Floats
+    columns: dict[str, Integers]
 
     @staticmethod
-    def of(table: pl.DataFrame, watched: Watched) -> Carried:
+    def of(table: pl.DataFrame, watched: Watched, slots: Integers) -> Carried:
         """From the table of signals."""
-        slot = watched.slot(table["signal_id"])
-        known = slot >= 0
-        slot, table = slot[known], table.filter(pl.Series(known)) if not known.all() else table
-        times = {name: by_slot(table[name], slot, watched.slots, NEVER_US) for name in _TIMES}
-        source = by_slot(table["source_id"].to_physical(), slot, watched.slots, -1)
-        value = np.full(watched.slots, np.nan)
-        value[slot] = table["value"].fill_null(np.nan).to_numpy()
-        return Carried(source, value, times, table, slot)
+        found = places(watched.slot(table["signal_id"]), slots, watched.slots)
+        slot, size = np.flatnonzero(found >= 0), len(slots)
+        rows = table[found[slot]]
+        filled = rows.select(pl.col(_COLUMNS).cast(pl.Int64).fill_null(NEVER_US), pl.col("value").fill_null(np.nan))
+        return Carried(
+            slots,
+            by_slot(codes(rows["source_id"]), slot, size, -1),
+            by_slot(filled["value"].to_numpy(), slot, size, np.nan),
+            {name: by_slot(filled[name].to_numpy(), slot, size, NEVER_US) for name in _COLUMNS},
+        )
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """`rows` in order: `time` no later than it was heard, how long the source had been there with (`active`) and just
-    before (`before`) each. `sources`: rows to write back.
+    """Readings in order: arrays of equal length, but for `order`: None: they are in the order of `frame`.
+
+    `order` has the places in `frame`. `time` is no later than when the broker or the gateway had the reading; `source`
+    is the code of the source id. The source had been there for `active` with it, for `before` just before.
+    `by_source` has the rows source by source, which begin at `starts`. `sources`: rows to write back.
     """
 
-    rows: pl.DataFrame
+    frame: pl.DataFrame
+    order: Integers | None
+    offset: Integers
+    time: Integers
+    source: Integers
+    active: Integers
+    before: Integers
+    by_source: Integers
+    starts: Integers
     sources: pl.DataFrame
 
-    def evidence(self, row: int) -> str:
-        """Coordinates of the record of a row."""
-        partition, offset = self.rows.row(row, named=False)[:2]
-        return coordinates(partition, offset)
+    def places(self, rows: Integers) -> Integers:
+        """Where the readings stand in `frame`."""
+        return rows if self.order is None else self.order[rows]
+
+    def told(self, row: int) -> tuple[int, str]:
+        """When the record of a row was received, and its coordinates."""
+        place = row if self.order is None else int(self.order[row])
+        return self.frame["ingest_time"][place], coordinates(self.frame["_partition"][place], int(self.offset[row]))
 
 
 def coordinates(partition: int, offset: int) -> str:
@@ -94,77 +122,72 @@ def coordinates(partition: int, offset: int) -> str:
     return f"{topology.READING.name}/{partition}/{offset}"
 
 
-def by_slot(values: pl.Series, slot: Integers, slots: int, missing: int) -> Integers:
-    """Values (null: `missing`) at their slots, `missing` elsewhere."""
-    found = np.full(slots, missing, dtype=np.int64)
-    found[slot] = values.cast(pl.Int64).fill_null(missing).to_numpy()
-    return found
-
-
 def sequence(frame: pl.DataFrame, table: pl.DataFrame, watched: Watched, now_us: int) -> Sequence:
     """The rows of `frame` (columns READING and COORDINATES) in order; `table` is that of the sources."""
-    heard = pl.max_horizontal("ingest_time", "_time")
-    rows = frame.select(
-        "_partition", "_offset", "source_id", "work_center", "signal_id", "ingest_time", "quality", "value_string",
-        time=pl.min_horizontal("event_time", heard), heard=heard,
-        value=pl.coalesce("value_double", pl.col("value_long").cast(pl.Float64)),
-    )  # fmt: skip
-    time, offset = rows["time"].to_numpy(), rows["_offset"].to_numpy()
-    same = offset[1:] == offset[:-1]
-    if ((offset[1:] < offset[:-1]) | (same & (time[1:] < time[:-1]))).any():
-        rows = rows.sort("_offset", "time", maintain_order=True)
-    carried = {source: (clock, active) for source, clock, active, _ in table.cast({ID: pl.String}).iter_rows()}
-    code, time = rows["source_id"].to_physical().to_numpy(), rows["time"].to_numpy()
-    active, before = np.zeros(len(time), dtype=np.int64), np.zeros(len(time), dtype=np.int64)
-    order = np.argsort(code, kind="stable")
-    last = []
-    for own in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
-        source = rows["source_id"][int(own[0])]
-        clock, since = carried.get(source, (int(time[own[0]]), 0))
-        clocks = np.maximum(np.maximum.accumulate(time[own]), clock)
-        steps = np.minimum(np.diff(clocks, prepend=clock), leap_of(watched, source))
-        active[own] = np.cumsum(steps) + since
-        before[own] = active[own] - steps
-        last.append((source, int(clocks[-1]), int(active[own[-1]]), now_us))
-    return Sequence(
-        rows.with_columns(active=pl.Series(active), before=pl.Series(before)),
-        pl.DataFrame(last, schema=SOURCE.schema, orient="row"),
-    )
+    time, offset = np.minimum(frame["event_time"].to_numpy(), heard_at(frame)), frame["_offset"].to_numpy()
+    source, order = codes(frame["source_id"]), _order(offset, time)
+    if order is not None:
+        time, offset, source = time[order], offset[order], source[order]
+    distinct, number = numbered(source, int(source.max()) + 1)
+    by_source = grouped(number, len(distinct))
+    number = number[by_source]
+    starts = firsts(number)
+    ids = frame["source_id"].gather(by_source[starts] if order is None else order[by_source[starts]])
+    at = places(codes(table["source_id"]), distinct, int(distinct[-1]) + 1)
+    known = at >= 0
+    stamps = time[by_source]
+    began, since = stamps[starts], np.zeros(len(distinct), dtype=np.int64)
+    began[known] = table["clock_time"].to_numpy()[at[known]]
+    since[known] = table["active_us"].to_numpy()[at[known]]
+    clock = highest(stamps, number, starts, began)
+    steps, leap = clock - shifted(clock, number, starts, began), leap_of(watched, distinct)
+    if (steps > leap.min()).any():
+        steps = np.minimum(steps, leap[number])
+        there = summed(steps, starts, since)
+    else:
+        there = clock - (began - since)[number]
+    active, before = np.empty_like(there), np.empty_like(there)
+    active[by_source], before[by_source] = there, there - steps
+    last = lasts(starts, len(number))
+    times = {"clock_time": clock[last], "active_us": there[last], "seen_time": np.full(len(last), now_us)}
+    rows = pl.DataFrame({"source_id": ids, **times}, schema=SOURCE.schema)
+    return Sequence(frame, order, offset, time, source, active, before, by_source, starts, rows)
 
 
-def heard_of(found: Sequence, watched: Watched, carried: Carried) -> Heard:
-    """The readings of watched signals that tell of now: those newer than the last of their signal.
-
-    A late or repeated one tells nothing of now.
-    """
-    slots = watched.slot(found.rows["signal_id"])
-    row = np.flatnonzero(slots >= 0)
-    row = row[np.argsort(slots[row], kind="stable")]
-    slot, time = slots[row], found.rows["time"].to_numpy()[row]
-    latest = time
-    if ((time[1:] < time[:-1]) & (slot[1:] == slot[:-1])).any():
-        latest = pl.DataFrame({"s": slot, "t": time}).select(pl.col("t").cum_max().over("s"))["t"].to_numpy()
-    last_time = carried.times["last_time"]
-    prior = np.maximum(shifted(latest, slot, firsts(slot), last_time), last_time[slot])
-    newer = time > prior
-    row, slot, time, prior = row[newer], slot[newer], time[newer], prior[newer]
-    source = found.rows["source_id"].to_physical().cast(pl.Int64).to_numpy()[row]
-    active, offset, first = found.rows["active"].to_numpy()[row], found.rows["_offset"].to_numpy()[row], firsts(slot)
-    return Heard(
-        row, slot, first, time, source, active, found.rows["before"].to_numpy()[row], prior,
-        shifted(source, slot, first, carried.source),
-        shifted(active, slot, first, carried.times["active_us"]),
-        shifted(offset, slot, first, carried.times["offset"]),
-    )  # fmt: skip
-
-
-def firsts(slot: Integers) -> Mask:
-    """Where a new slot begins."""
-    return np.append(True, slot[1:] != slot[:-1]) if len(slot) else np.zeros(0, dtype=np.bool_)
-
-
-def shifted(values: npt.NDArray[T], slot: Integers, first: Mask, carried: npt.NDArray[T]) -> npt.NDArray[T]:
-    """The value before each, within its slot; the carried one before the first."""
-    found = np.roll(values, 1)
-    found[first] = carried[slot[first]]
+def heard_at(frame: pl.DataFrame) -> Integers:
+    """When the broker, or the gateway where its clock is ahead, had each reading."""
+    found: Integers = np.maximum(frame["ingest_time"].to_numpy(), frame["_time"].to_numpy())
     return found
+
+
+def _order(offset: Integers, time: Integers) -> Integers | None:
+    """The order by offset, then time, then as it was; None: it is that already."""
+    same = offset[1:] == offset[:-1]
+    if not ((offset[1:] < offset[:-1]) | (same & (time[1:] < time[:-1]))).any():
+        return None
+    first, width = int(time.min()), int(time.max()) - int(time.min()) + 1
+    low = int(offset.min())
+    if (int(offset.max()) - low + 1) * width < -NEVER_US:  # both fit one number, which is sorted faster
+        return np.argsort((offset - low) * width + (time - first), kind="stable")
+    return np.lexsort((time, offset))
+
+
+def heard_of(found: Sequence, watched: Watched, table: pl.DataFrame) -> tuple[Heard, Carried]:
+    """The readings of watched signals that tell of now, those newer than the last of their signal; what was known.
+
+    A late or repeated one tells nothing of now. `table` is that of the signals.
+    """
+    of_row = watched.slot(found.frame["signal_id"])
+    if found.order is not None:
+        of_row = of_row[found.order]
+    row = None if of_row.min() >= 0 else np.flatnonzero(of_row >= 0)
+    slots, slot = numbered(of_row if row is None else of_row[row], watched.slots)
+    carried = Carried.of(table, watched, slots)
+    order = grouped(slot, len(slots))
+    row, slot = order if row is None else row[order], slot[order]
+    time, starts, last_time = found.time[row], firsts(slot), carried.columns["last_time"]
+    newer = time > shifted(highest(time, slot, starts, last_time), slot, starts, last_time)
+    if not newer.all():
+        row, slot, time = row[newer], slot[newer], time[newer]
+        starts = firsts(slot)
+    return Heard(row, found.places(row), slot, starts, time, found.active[row], found.before[row]), carried

@@ -15,76 +15,109 @@ import polars as pl
 
 from streams.core.alert.rule_match import Integers, Mask
 from streams.core.alert.silence.match import Watched
-from streams.core.alert.silence.sequence import Carried, Heard, Sequence, coordinates, shifted
+from streams.core.alert.silence.sequence import Carried, Heard, Sequence, coordinates
+from streams.core.alert.silence.slots import before, begins, first_of, firsts, lasts, shifted
 from streams.core.alert.silence.tables import Ledger, Standing, standing_of
 from streams.core.alert.silence.watch import BAD_QUALITY, MISSING
 from streams.core.frames import BAD, ID
-from streams.core.times import NEVER_US, SECOND_US
+from streams.core.times import FOREVER_US, NEVER_US, SECOND_US
 
-_RUN: Final = ("bad_time", "bad_active_us", "bad_offset")
+RUN: Final = ("bad_time", "bad_active_us", "bad_offset")
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of bad readings: where they end, and of the run before and after each reading its begin (NEVER_US: none),
-    how long the source had been there by then, and the offset of its first record.
+    """Which readings are `bad`, and the runs of them.
+
+    Arrays lie by the readings `at` (places in `Heard`) of slots that have bad ones or had one before: where runs `end`,
+    and of the run before and after each reading its begin (NEVER_US: none), how long the source had been there by then,
+    and the offset of its first record. `last`: which of them are the last of their slot.
     """
 
+    bad: Mask
+    at: Integers
     end: Mask
     before: dict[str, Integers]
     after: dict[str, Integers]
+    last: Integers
+
+    def prior(self, name: str, at: Integers) -> Integers:
+        """`before` at any readings; NEVER_US where there are no runs."""
+        place = np.searchsorted(self.at, at)
+        known = np.flatnonzero(np.append(self.at, NEVER_US)[place] == at)
+        found = np.full(len(at), NEVER_US)
+        found[known] = self.before[name][place[known]]
+        return found
 
 
 def runs_of(found: Sequence, heard: Heard, carried: Carried) -> Runs:
     """The runs among the readings that tell of now; another source begins another run."""
-    bad, standing = found.rows["quality"].to_numpy()[heard.row] >= BAD, carried.times["bad_time"] != NEVER_US
-    if not bad.any() and not standing.any():
-        never = dict.fromkeys(_RUN, np.full(len(bad), NEVER_US))
-        return Runs(bad, never, never)
-    was = shifted(bad, heard.slot, heard.first, standing)
-    moved = heard.source != heard.prior_source
-    place = np.arange(len(bad))
-    start = np.maximum.accumulate(np.where(bad & (~was | moved), place, -1)) if len(bad) else place
-    own = start >= (np.maximum.accumulate(np.where(heard.first, place, 0)) if len(bad) else place)
-    values = {
-        "bad_time": heard.time, "bad_active_us": heard.active, "bad_offset": found.rows["_offset"].to_numpy()[heard.row]
-    }  # fmt: skip
+    bad, standing = found.frame["quality"].to_numpy()[heard.place] >= BAD, carried.columns["bad_time"] != NEVER_US
+    shaky = standing.copy()
+    shaky[heard.slot[np.flatnonzero(bad)]] = True
+    at = np.flatnonzero(shaky[heard.slot]) if shaky.any() else np.zeros(0, dtype=np.int64)
+    own_bad, slot, row = bad[at], heard.slot[at], heard.row[at]
+    starts, source = firsts(slot), found.source[row]
+    was = shifted(own_bad, slot, starts, standing)
+    moved = source != shifted(source, slot, starts, carried.source)
+    start = np.maximum.accumulate(np.where(own_bad & (~was | moved), np.arange(len(at)), -1))
+    own = start >= begins(starts, len(at))
+    values = {"bad_time": heard.time[at], "bad_active_us": heard.active[at], "bad_offset": found.offset[row]}
     after = {
-        name: np.where(bad, np.where(own, values[name][start], carried.times[name][heard.slot]), NEVER_US)
-        for name in _RUN
+        name: np.where(own_bad, np.where(own, values[name][start], carried.columns[name][slot]), NEVER_US)
+        for name in RUN
     }
-    before = {name: shifted(after[name], heard.slot, heard.first, carried.times[name]) for name in _RUN}
-    return Runs(was & (~bad | moved), before, after)
+    earlier = {name: shifted(after[name], slot, starts, carried.columns[name]) for name in RUN}
+    return Runs(bad, at, was & (~own_bad | moved), earlier, after, lasts(starts, len(at)))
 
 
 def over(
-    found: Sequence, heard: Heard, runs: Runs, watched: Watched, ledger: Ledger, partition: int, disorder_us: int
+    found: Sequence, heard: Heard, carried: Carried, runs: Runs, watched: Watched, ledger: Ledger, disorder_us: int
 ) -> None:
     """What the readings end: alerts that stand, and silences and bad runs that nobody had been told of."""
-    stays = (heard.source == heard.prior_source) & (heard.prior_time != NEVER_US)
-    silent = stays & (heard.before - heard.prior_active > watched.missing_us[heard.slot] + disorder_us)
-    bad = stays & (heard.before - runs.before["bad_active_us"] > watched.bad_us[heard.slot] + disorder_us)
-    ends = {
-        BAD_QUALITY: runs.end & (bad | standing_by_slot(ledger, watched, BAD_QUALITY)[heard.slot]),
-        MISSING: silent | (heard.first & standing_by_slot(ledger, watched, MISSING)[heard.slot]),
-    }
-    for index in np.flatnonzero(ends[BAD_QUALITY] | ends[MISSING]):
-        slot, row = int(heard.slot[index]), int(heard.row[index])
-        for kind, begin_us, offset in (
-            (BAD_QUALITY, runs.before["bad_time"][index], runs.before["bad_offset"][index]),
-            (MISSING, heard.prior_time[index], heard.prior_offset[index]),
-        ):
-            if not ends[kind][index]:
+    at = _suspect(heard, carried, runs, watched, ledger, disorder_us)
+    if not len(at):
+        return
+    slot, row, slots = heard.slot[at], heard.row[at], carried.slots
+
+    def prior(values: Integers, name: str) -> Integers:
+        return before(values, at, heard.slot, carried.columns[name])
+
+    begun = {BAD_QUALITY: runs.prior("bad_time", at), MISSING: prior(heard.time, "last_time")}
+    offset = {BAD_QUALITY: runs.prior("bad_offset", at), MISSING: prior(found.offset[heard.row], "offset")}
+    since = {BAD_QUALITY: runs.prior("bad_active_us", at), MISSING: prior(heard.active, "active_us")}
+    limit = {BAD_QUALITY: watched.bad_us, MISSING: watched.missing_us}
+    can_end = {BAD_QUALITY: np.isin(at, runs.at[runs.end]), MISSING: first_of(at, heard.slot)}
+    stays = found.source[row] == before(found.source[heard.row], at, heard.slot, carried.source)
+    stays &= begun[MISSING] != NEVER_US
+    long = {kind: stays & (heard.before[at] - since[kind] > limit[kind][slots[slot]] + disorder_us) for kind in begun}
+    stood = {kind: standing_by_slot(ledger, watched, kind)[slots[slot]] & can_end[kind] for kind in begun}
+    long[BAD_QUALITY] &= can_end[BAD_QUALITY]
+    for index in range(len(at)):
+        for kind in begun:
+            if not (long[kind][index] or stood[kind][index]):
                 continue
-            shown = found.rows["ingest_time"][row], found.evidence(row)
-            at_us = int(heard.time[index])
-            standing = ledger.open.get(_key(watched, kind, slot))
+            own, shown, at_us = int(slots[slot[index]]), found.told(int(row[index])), int(heard.time[at[index]])
+            standing = ledger.open.get(_key(watched, kind, own))
             if standing is not None:
                 ledger.cleared(standing, "condition_cleared", at_us, *shown)
-            elif silent[index] if kind == MISSING else bad[index]:
-                cause = _cause(watched, slot, int(runs.before["bad_time"][index])) if kind == MISSING else None
-                evidence = coordinates(partition, int(offset))
-                ledger.passed(alert(watched, kind, slot, int(begin_us), evidence, cause), at_us, *shown)
+            elif long[kind][index]:
+                cause = _cause(watched, own, int(begun[BAD_QUALITY][index])) if kind == MISSING else None
+                evidence = coordinates(found.frame["_partition"][0], int(offset[kind][index]))
+                ledger.passed(alert(watched, kind, own, int(begun[kind][index]), evidence, cause), at_us, *shown)
+
+
+def _suspect(
+    heard: Heard, carried: Carried, runs: Runs, watched: Watched, ledger: Ledger, disorder_us: int
+) -> Integers:
+    """Places of the few readings that may end something: in most chunks none."""
+    slots = carried.slots
+    gap = heard.before - shifted(heard.active, heard.slot, heard.starts, carried.columns["active_us"])
+    suspect = gap > int(watched.missing_us[slots].min(initial=FOREVER_US)) + disorder_us
+    stood = standing_by_slot(ledger, watched, MISSING)
+    suspect[heard.starts] |= stood[slots[heard.slot[heard.starts]]]
+    suspect[runs.at[runs.end]] = True
+    return np.flatnonzero(suspect)
 
 
 def alert(watched: Watched, kind: str, slot: int, begin_us: int, evidence: str, cause: str | None) -> Standing:
