@@ -35,7 +35,7 @@ format: $(VENV)/.dev ## let ruff format and repair what it can
 docs: $(VENV)/.runtime ## write diagram and tables of README.md anew from streams/topology.py
 	$(BIN)/python -m streams.diagram
 
-pictures: $(VENV)/.dev ## draw the pictures of docs/time.md anew, from runs of the services
+pictures: $(VENV)/.dev ## draw the pictures of docs anew, from runs of the services
 	$(BIN)/python -m tests.pictures.run
 
 bench: $(BENCH_VENV)/.bench ## rates, CPU and latency against the peers -> build/bench.json

@@ -1,7 +1,7 @@
 """`plantweave ...`, also `python -m streams ...`. Enters: arguments and settings; leaves: an exit code.
 
 0: done. 1: it failed, the text says what to do. 2: wrong arguments, settings, rules or KPI policy, all faults listed.
-3: `lag` found what lags, the text says what to do.
+3: `lag` found what lags, `context load` refused rows; the text says what to do.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ Command = Callable[[Settings, argparse.Namespace], int]
 def _worker(settings: Settings, given: argparse.Namespace) -> int:
     from streams.agents import service_factory
     from streams.core.alert.rule import RuleFaults
+    from streams.core.correlate.links import LinkFaults
+    from streams.core.correlate.weights import WeightFaults
     from streams.core.kpi.policy import PolicyError
     from streams.kafka.avro import contracts
     from streams.kafka.worker import main as run
@@ -39,7 +41,7 @@ def _worker(settings: Settings, given: argparse.Namespace) -> int:
     contracts.load_all()  # here, so that the faults of all schema files are told at once
     try:
         service = service_factory(given.service)(settings)
-    except (RuleFaults, PolicyError) as why:  # settings too, in files of their own
+    except (RuleFaults, LinkFaults, WeightFaults, PolicyError) as why:  # settings too, in files of their own
         log.error("%s", why)  # noqa: TRY400 - the sentence says it
         return 2
     return run(settings, lambda _: service, given.accept_data_loss)
@@ -104,6 +106,28 @@ def _lag(settings: Settings, given: argparse.Namespace) -> int:
     return code
 
 
+def _context_load(settings: Settings, given: argparse.Namespace) -> int:
+    from streams.core.load.faults import MappingFaults
+    from streams.load import command
+
+    logs.setup("context", settings.log_level, settings.log_format)
+    try:
+        text, code = command.told(settings, given)
+    except MappingFaults as why:
+        print(f"{given.mapping}: {why}", file=sys.stderr)
+        return 2
+    print(text)
+    return code
+
+
+def _privacy_key(_settings: Settings, given: argparse.Namespace) -> int:
+    from streams.load import key
+
+    key.make_key(given.file)
+    print(f"{given.file}: key made; keep it where the loaders run, PLANTWEAVE_PSEUDONYM_KEY_FILE says where it is")
+    return 0
+
+
 def _plant(settings: Settings, given: argparse.Namespace) -> int:
     from streams.plant import publish
 
@@ -133,6 +157,12 @@ def parser() -> argparse.ArgumentParser:
     signals.add_parser("discover", help="dictionary rows for unknown signals, as JSON lines").set_defaults(
         run=_signals_discover
     )
+    context = commands.add_parser("context", help="IT context").add_subparsers(dest="what", required=True)
+    _context_arguments(context.add_parser("load", help="records from a file of an IT system, all or none"))
+    privacy = commands.add_parser("privacy", help="persons").add_subparsers(dest="what", required=True)
+    key = privacy.add_parser("key", help="make the key of the pseudonyms; deleting it erases whom they stand for")
+    key.add_argument("file", type=Path)
+    key.set_defaults(run=_privacy_key)
     _lag_arguments(commands.add_parser("lag", help="how far every task is, and what it waits for"))
     commands.add_parser("demo", help="broker, services, simulated plant and a live view", add_help=False)
     _plant_arguments(commands.add_parser("plant", help="publish the simulated bottling plant"))
@@ -153,6 +183,13 @@ def _lag_arguments(lag: argparse.ArgumentParser) -> None:
     lag.add_argument("--max-records", type=int, default=100_000, help="tell of more offsets that wait (100000)")
     lag.add_argument("--sources", type=int, default=5, help="sources shown per task and status, slowest first (5)")
     lag.set_defaults(run=_lag)
+
+
+def _context_arguments(load: argparse.ArgumentParser) -> None:
+    from streams.load import command
+
+    command.add_arguments(load)
+    load.set_defaults(run=_context_load)
 
 
 def _plant_arguments(plant: argparse.ArgumentParser) -> None:
@@ -198,10 +235,13 @@ def _said(why: Exception, settings: Settings) -> str | None:
     from streams.kafka.state import StateFault
     from streams.kafka.topics import TopicFault
     from streams.kafka.versions import VersionFault
+    from streams.load.formats import FileFault
+    from streams.load.key import KeyFault
+    from streams.load.publish import NotSent
 
     if isinstance(why, (KafkaException, KafkaError, TimeoutError)):
         error = why.args[0].str() if isinstance(why, KafkaException) else repr(why)
         servers = settings.bootstrap_servers
         return f"{error}. Is Kafka up at {servers}? PLANTWEAVE_BOOTSTRAP_SERVERS says where it is."
-    known = (ContractError, RegistryError, StateFault, TopicFault, VersionFault, OSError)
+    known = (ContractError, FileFault, KeyFault, NotSent, RegistryError, StateFault, TopicFault, VersionFault, OSError)
     return str(why) or repr(why) if isinstance(why, known) else None

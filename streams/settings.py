@@ -40,8 +40,9 @@ class Settings:
 
     `worker_id` makes a worker a static member of its group: give each slot its own, the same after every restart. Empty
     means host name and process id, so that a restarted worker waits for its partitions until the old session ends.
-    `http_port` 0 takes any free port, which the worker logs. `rules_dir` and `kpi_policy_file` empty mean what comes
-    with the package. `site` and `tenant` are told with what has none of its own: records that could not be decoded.
+    `http_port` 0 takes any free port, which the worker logs. `rules_dir`, `kpi_policy_file`, `incident_links_file`
+    and `incident_causes_file` empty mean what comes with the package. `site` and `tenant` are told with what has none
+    of its own: records that could not be decoded.
     """
 
     bootstrap_servers: str = checked("127.0.0.1:9092", check_servers)
@@ -73,7 +74,10 @@ class Settings:
     failover_after_ms: int = number(10_000, 100, 86_400_000)
     failback_after_ms: int = number(30_000, 0, 86_400_000)
     rules_dir: str = existing(Path.is_dir, "a folder")
+    pseudonym_key_file: str = existing(Path.is_file, "a key (`plantweave privacy key FILE` makes one)")
     kpi_policy_file: str = existing(Path.is_file, "a KPI policy (TOML)")
+    incident_links_file: str = existing(Path.is_file, "what links evidence to incidents (TOML)")
+    incident_causes_file: str = existing(Path.is_file, "the weights of cause candidates (TOML)")
     http_host: str = line("127.0.0.1", r"[A-Za-z0-9.:_-]+", "an address or host name to listen on")
     http_port: int = number(0, 0, 65_535)
     log_level: str = choice("info", "debug", "warning", "error")

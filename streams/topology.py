@@ -21,7 +21,9 @@ class Topic:
     """One topic: its name without prefix, what its records are keyed by, and how long they stay.
 
     `schema` is the file `schemas/<folder>/<name>.avsc`; `layout` tells whether a record holds one row or arrays of
-    many; `bulk` topics are decoded block by block (all their consumers see chunks, never single records).
+    many; `bulk` topics are decoded block by block (all their consumers see chunks, never single records): all that
+    services read besides context. `ends`: states (column `state`) with which a record of a compacted topic ends: what
+    is written then is a tombstone, which deletes its key.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Topic:
     bulk: bool = False
     cleanup: Cleanup = "delete"
     retention_ms: int = 7 * DAY_MS
+    ends: tuple[str, ...] = ()
 
     @property
     def schema_path(self) -> str:
@@ -58,10 +61,23 @@ SIGNAL: Final = Topic("it.signal.v1", "00-context", "signal_id", "signal diction
 ASSET: Final = Topic("it.asset.v1", "00-context", "asset_id", "assets", cleanup="compact")
 PRODUCTION_ORDER: Final = Topic("it.production_order.v1", "00-context", "order_id", "orders", cleanup="compact")
 CALENDAR: Final = Topic("it.calendar.v1", "00-context", "entry_id", "shift calendar", cleanup="compact")
+WORK_ORDER: Final = Topic("it.work_order.v1", "00-context", "order_id", "work orders with clocks", cleanup="compact")
+CHANGE: Final = Topic("it.change.v1", "00-context", "change_id", "change tickets", cleanup="compact")
+OPERATOR_POSITION: Final = Topic(
+    "it.operator_position.v1", "00-context", "position_id", "who answers for what", cleanup="compact"
+)
+# IT events: what happened, not what holds.
+ACCESS: Final = Topic(
+    "it.access.v1", "00-context", "access_id", "logons and failed logons", bulk=True, retention_ms=35 * DAY_MS
+)
+FLOW: Final = Topic(
+    "it.flow.v1", "00-context", "flow_id", "network flows and leases", bulk=True, retention_ms=35 * DAY_MS
+)
 
 # Raw OT data, as edge nodes send it.
 RAW_READING: Final = Topic("ot.raw.reading.v1", "10-raw", "source_id", "one raw reading per message", bulk=True)
 RAW_BATCH: Final = Topic("ot.raw.batch.v1", "10-raw", "source_id", "columnar raw batches", bulk=True)
+RAW_ALARM: Final = Topic("ot.raw.alarm.v1", "10-raw", "source_id", "alarms that sources raise themselves", bulk=True)
 
 # Validated readings, by line.
 READING: Final = Topic("ot.reading.v1", "20-reading", "work_center", "validated readings", layout="columnar", bulk=True)
@@ -73,8 +89,24 @@ UNKNOWN: Final = Topic(
 # Derived.
 WINDOW: Final = Topic("ot.window.v1", "30-window", "work_center", "closed windows and their revisions")
 LATE: Final = Topic("ot.window.late.v1", "30-window", "work_center", "readings beyond the correction horizon")
-ALERT: Final = Topic("ops.alert.v1", "40-alert", "work_center", "alert and alarm transitions", retention_ms=90 * DAY_MS)
+ALERT: Final = Topic(
+    "ops.alert.v1", "40-alert", "work_center", "alert and alarm transitions", bulk=True, retention_ms=90 * DAY_MS
+)
 KPI: Final = Topic("ops.kpi.v1", "50-kpi", "work_center", "KPIs with their elements", retention_ms=365 * DAY_MS)
+EVIDENCE: Final = Topic(
+    "ops.evidence.v1", "60-route", "site", "what incidents are made of", bulk=True, retention_ms=35 * DAY_MS
+)
+INCIDENT: Final = Topic(
+    "ops.incident.v1", "70-correlate", "site", "incidents, revision by revision", retention_ms=365 * DAY_MS
+)
+INCIDENT_CURRENT: Final = Topic(
+    "ops.incident.current.v1",
+    "70-correlate",
+    "incident_id",
+    "incidents that are open",
+    cleanup="compact",
+    ends=("closed", "merged", "retracted"),
+)
 
 VALIDATE: Final = Stage(
     "validate",
@@ -93,7 +125,7 @@ WINDOW_STAGE: Final = Stage(
 ALERT_STAGE: Final = Stage(
     "alert",
     reads=(READING,),
-    context=(SIGNAL, ASSET, PRODUCTION_ORDER),
+    context=(SIGNAL, ASSET, PRODUCTION_ORDER, WORK_ORDER, CHANGE, OPERATOR_POSITION),
     writes=(ALERT, REJECTED),
     text="threshold, rate-of-change and state rules, enriched as of event time",
 )
@@ -105,8 +137,30 @@ KPI_STAGE: Final = Stage(
     text="ISO 22400-2 elements and KPIs per work unit and hour, order and shift",
 )
 
-STAGES: Final[tuple[Stage, ...]] = (VALIDATE, WINDOW_STAGE, ALERT_STAGE, KPI_STAGE)
-CONTEXT: Final[tuple[Topic, ...]] = (SIGNAL, ASSET, PRODUCTION_ORDER, CALENDAR)
+ROUTE: Final = Stage(
+    "route",
+    reads=(ALERT, ACCESS, FLOW, RAW_ALARM),
+    writes=(EVIDENCE, REJECTED),
+    text="alerts, logons, flows and the alarms of sources in one form, by site",
+)
+CORRELATE_STAGE: Final = Stage(
+    "correlate",
+    reads=(EVIDENCE,),
+    context=(ASSET, PRODUCTION_ORDER, WORK_ORDER, CHANGE, OPERATOR_POSITION),
+    writes=(INCIDENT, INCIDENT_CURRENT, ALERT, KPI, REJECTED),
+    text="incidents out of evidence that belongs together, with causes, clocks and repair times",
+)
+
+STAGES: Final[tuple[Stage, ...]] = (VALIDATE, WINDOW_STAGE, ALERT_STAGE, KPI_STAGE, ROUTE, CORRELATE_STAGE)
+CONTEXT: Final[tuple[Topic, ...]] = (
+    SIGNAL,
+    ASSET,
+    PRODUCTION_ORDER,
+    CALENDAR,
+    WORK_ORDER,
+    CHANGE,
+    OPERATOR_POSITION,
+)
 
 
 def topics() -> tuple[Topic, ...]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.agents import kpi, service_factory
+from streams.agents import correlate, kpi, service_factory
+from streams.core.correlate.links import LinkFaults
+from streams.core.correlate.weights import DEFAULT, WeightFaults
 from streams.core.kpi.policy import PolicyError
 from streams.settings import Settings
 from streams.topology import STAGES, Stage
@@ -31,6 +33,34 @@ def test_a_kpi_policy_that_cannot_be_used_is_named(tmp_path: Path, content: byte
         file.write_bytes(content)
     with pytest.raises(PolicyError, match=rf"ours\.toml: .*{said}.*PLANTWEAVE_KPI_POLICY_FILE"):
         kpi.service(Settings(kpi_policy_file=str(file)))
+
+
+def test_the_links_of_incidents_are_the_file_that_is_named(tmp_path: Path) -> None:
+    """Without a file they are the bundled ones; every fault of a file is told with its path."""
+    assert correlate.links(Settings()).quiet_us == 1_800_000_000
+    file = tmp_path / "ours.toml"
+    file.write_text(correlate.BUNDLED.read_text("utf-8").replace("quiet_s = 1800", "quiet_s = 3600"))
+    assert correlate.links(Settings(incident_links_file=str(file))).quiet_us == 3_600_000_000
+    file.write_text("quiet_s = 1")
+    with pytest.raises(LinkFaults, match=r"ours\.toml: span_s: .*; .*ours\.toml: link: give at least one"):
+        correlate.links(Settings(incident_links_file=str(file)))
+    file.write_bytes(b"\xff")
+    with pytest.raises(LinkFaults, match=r"ours\.toml: .*decode.*PLANTWEAVE_INCIDENT_LINKS_FILE"):
+        correlate.links(Settings(incident_links_file=str(file)))
+
+
+def test_the_weights_of_causes_are_the_file_that_is_named(tmp_path: Path) -> None:
+    """Without a file they are the bundled ones; every fault of a file is told with its path."""
+    assert correlate.weights(Settings()) == DEFAULT
+    file = tmp_path / "ours.toml"
+    file.write_text(correlate.CAUSES.read_text("utf-8").replace("most = 5", "most = 3"))
+    assert correlate.weights(Settings(incident_causes_file=str(file))).count("told", "most") == 3
+    file.write_text("version = 1")
+    with pytest.raises(WeightFaults, match=r"ours\.toml: .*; .*ours\.toml: "):
+        correlate.weights(Settings(incident_causes_file=str(file)))
+    file.write_bytes(b"\xff")
+    with pytest.raises(WeightFaults, match=r"ours\.toml: .*decode.*PLANTWEAVE_INCIDENT_CAUSES_FILE"):
+        correlate.weights(Settings(incident_causes_file=str(file)))
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
+from pathlib import Path
 
 from streams import topology
 from streams.core.redundancy.selection import Redundancy
@@ -33,4 +34,17 @@ def redundancy(settings: Settings) -> Redundancy:
     return Redundancy(settings.failover_after_ms * 1000, settings.failback_after_ms * 1000, known_us)
 
 
-__all__ = ["redundancy", "service_factory", "service_of"]
+def texts(files: Iterable[Path]) -> tuple[dict[str, str], list[str]]:
+    """Contents of rule files by name, and what is wrong with those that have none."""
+    found, faults = {}, []
+    for file in files:
+        try:
+            found[file.name] = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as why:
+            faults.append(f"{file.name}: file: is not UTF-8 text (byte {why.start}: {why.reason}); save it as UTF-8")
+        except OSError as why:
+            faults.append(f"{file.name}: file: cannot be read: {why.strerror}; make it a readable file, or remove it")
+    return found, faults
+
+
+__all__ = ["redundancy", "service_factory", "service_of", "texts"]

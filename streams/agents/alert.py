@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from streams import topology
-from streams.agents import redundancy, service_of
+from streams.agents import redundancy, service_of, texts
 from streams.core.alert import rule
 from streams.core.alert.stage import Alert
 from streams.core.times import SECOND_US
@@ -21,15 +21,7 @@ def rules(settings: Settings) -> list[rule.Rule]:
     files = sorted(folder.glob("*.toml"))
     if not files:
         raise rule.RuleFaults((f"{folder}: no rule files (*.toml); set PLANTWEAVE_RULES_DIR to a folder with rules",))
-    texts, faults = {}, []
-    for file in files:
-        try:
-            texts[file.name] = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as why:
-            faults.append(f"{file.name}: file: is not UTF-8 text (byte {why.start}: {why.reason}); save it as UTF-8")
-        except OSError as why:
-            faults.append(f"{file.name}: file: cannot be read: {why.strerror}; make it a readable file, or remove it")
-    return rule.load(texts, faults)
+    return rule.load(*texts(files))
 
 
 def service(settings: Settings) -> Service:

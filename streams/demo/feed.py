@@ -16,7 +16,7 @@ from streams.kafka.avro.writer import stripped
 from streams.kafka.clients import librdkafka
 from streams.settings import Settings
 
-TOPICS: Final = (topology.READING, topology.WINDOW, topology.ALERT, topology.KPI)
+TOPICS: Final = (topology.READING, topology.WINDOW, topology.ALERT, topology.KPI, topology.INCIDENT)
 _AT_ONCE: Final = 500
 
 

@@ -33,6 +33,22 @@ class AlertLine:
         return self.state != "cleared"
 
 
+@dataclass(frozen=True)
+class IncidentLine:
+    """Where one incident stands: begin (event time, us UTC), state, priority, number of members, its sentence."""
+
+    begin_us: int
+    state: str
+    priority: str
+    members: int
+    message: str
+
+    @property
+    def stands(self) -> bool:
+        """It is open still."""
+        return self.state == "open"
+
+
 @dataclass
 class UnitKpis:
     """The newest KPIs of one machine in one kind of period, and what they rest on.
@@ -73,11 +89,15 @@ class Model:
     windows: int = 0
     alert_records: int = 0
     kpi_records: int = 0
+    incident_records: int = 0
     first_alert_s: float | None = None
     first_kpi_s: float | None = None
+    first_incident_s: float | None = None
     alerts: dict[str, AlertLine] = field(default_factory=dict)
-    # Sentences nobody has taken yet.
+    incidents: dict[str, IncidentLine] = field(default_factory=dict)
+    # Sentences nobody has taken yet; of incidents those that opened, closed or opened again.
     news: deque[str] = field(default_factory=lambda: deque(maxlen=ALERTS_KEPT))
+    incident_news: deque[str] = field(default_factory=lambda: deque(maxlen=ALERTS_KEPT))
     kpis: dict[tuple[str, str], UnitKpis] = field(default_factory=dict)
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -98,6 +118,10 @@ class Model:
             self.kpi_records += 1
             self.first_kpi_s = self._since_start(now_s) if self.first_kpi_s is None else self.first_kpi_s
             self._take_kpi(row)
+        elif topic == topology.INCIDENT.name:
+            self.incident_records += 1
+            self.first_incident_s = self._since_start(now_s) if self.first_incident_s is None else self.first_incident_s
+            self._take_incident(row)
 
     def tick(self, now_s: float) -> None:
         """Time goes by, also where nothing arrives."""
@@ -122,6 +146,11 @@ class Model:
         return sorted(newest, key=lambda alert: (not alert.stands, -alert.time_us))
 
     @property
+    def newest_incidents(self) -> list[IncidentLine]:
+        """Incidents that are open, then those that are over; each the newest first."""
+        return sorted(self.incidents.values(), key=lambda one: (not one.stands, -one.begin_us))
+
+    @property
     def open_windows(self) -> int | None:
         """Windows that have begun and are not closed; None until the window service tells."""
         told = [service.open_windows for service in self.services if service.open_windows is not None]
@@ -141,13 +170,15 @@ class Model:
         return None
 
     def summary(self) -> dict[str, int | float | None]:
-        """The demo in five figures."""
+        """The demo in seven figures."""
         return {
             "readings": self.readings,
             "alerts": self.alert_records,
             "kpis": self.kpi_records,
+            "incidents": self.incident_records,
             "first_alert_s": self.first_alert_s,
             "first_kpi_s": self.first_kpi_s,
+            "first_incident_s": self.first_incident_s,
         }
 
     def _since_start(self, now_s: float) -> float:
@@ -160,6 +191,20 @@ class Model:
         over = [key for key, alert in self.alerts.items() if not alert.stands]
         for key in over[: max(len(over) - ALERTS_KEPT, 0)]:
             del self.alerts[key]
+
+    def _take_incident(self, row: Mapping[str, Any]) -> None:
+        ident, state = row["incident_id"], row["state"]
+        told = self.incidents.pop(ident, None)
+        if state in {"merged", "retracted"}:
+            return  # another incident has taken it in, or there was none
+        self.incidents[ident] = IncidentLine(
+            row["begin_time"], state, row["priority"], row["member_count"], row["message"]
+        )
+        if told is None or told.state != state:
+            self.incident_news.append(row["message"])
+        over = [key for key, incident in self.incidents.items() if not incident.stands]
+        for key in over[: max(len(over) - ALERTS_KEPT, 0)]:
+            del self.incidents[key]
 
     def _take_kpi(self, row: Mapping[str, Any]) -> None:
         unit, period = row["work_unit"], row["period"]

@@ -102,11 +102,11 @@ class Demo:
         """Send dictionary and assets before any service starts: none can then meet a signal that it does not know."""
         context = self._plant.context(self._plant.start_us)
         publisher = Publisher(settings)
-        for topic in (topology.SIGNAL.name, topology.ASSET.name):
+        for topic in (topology.SIGNAL.name, topology.ASSET.name, topology.OPERATOR_POSITION.name):
             publisher.send(topic, context[topic])
         if (fault := publisher.flush()) is not None:
             raise DemoError(fault)
-        say(f"[3/5] context: {publisher.sent} signals and assets")
+        say(f"[3/5] context: {publisher.sent} signals, assets and positions")
 
     def _start_services(self, settings: Settings) -> None:
         names = [stage.name for stage in topology.STAGES]

@@ -16,7 +16,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from streams.demo.model import AlertLine, Model, ServiceLine, UnitKpis
+from streams.demo.model import Model, ServiceLine, UnitKpis
 from streams.plant.model import UNITS
 
 # ISO 22400-2: OEE is the product of the other three.
@@ -33,21 +33,27 @@ _SERVICE: Final = {"ready": ("●", "green"), "starting": ("○", "yellow"), "st
 _INDENT: Final = 11
 # Ratios of less planned time than this say nothing yet.
 _BEGUN_S: Final = 5.0
-# Least lines for alerts, their heading included.
+# Least lines for alerts and for incidents, their heading included.
 _LEAST: Final = 4
+_INCIDENTS: Final = 4
 
 
 def render(model: Model, width: int = 80, height: int = 24) -> RenderableType:
     """The whole screen of the demo; readable from 80 columns and 24 lines on."""
     head = _head(model, width)
     body = height - len(head)
-    below = min(max(len(_rows(model)), 1) + 2, max(body - _LEAST, 3))
-    screen = Layout()
-    screen.split_column(
-        Layout(Group(*head), size=len(head)),
+    below = min(max(len(_rows(model)), 1) + 2, max(body - _LEAST - _INCIDENTS, 3))
+    above = min(max((body - below) // 3, _INCIDENTS), body - below - _LEAST)
+    parts = [Layout(Group(*head), size=len(head))]
+    if above > 1:  # a heading alone says nothing
+        parts.append(Layout(_incidents(model, width, above), size=above))
+        body -= above
+    parts += [
         Layout(_alerts(model, width, body - below), size=body - below),
         Layout(_kpis(model, below), size=below),
-    )
+    ]
+    screen = Layout()
+    screen.split_column(*parts)
     return screen
 
 
@@ -90,30 +96,45 @@ def _heading(text: str) -> Rule:
     return Rule(Text(text, style="bold", no_wrap=True), align="left", style="dim")
 
 
+def _incidents(model: Model, width: int, height: int) -> RenderableType:
+    lines = [(_mark(one.stands, one.priority), one.begin_us, one.message, one.stands) for one in model.newest_incidents]
+    standing = sum(one.stands for one in model.incidents.values())
+    title = f"Incidents: {standing} open ▲, {len(lines) - standing} closed ✓; since when, in UTC"
+    return Group(_heading(title), _told(lines, width, height) if lines else _none("the first comes with an alert"))
+
+
 def _alerts(model: Model, width: int, height: int) -> RenderableType:
+    lines = [(_mark(one.stands, one.priority), one.time_us, one.message, one.stands) for one in model.newest_alerts]
+    standing = sum(alert.stands for alert in model.alerts.values())
+    title = f"Alerts: {standing} active ▲, {len(model.alerts) - standing} over ✓; newest first, times in UTC"
+    return Group(_heading(title), _told(lines, width, height) if lines else _none("the first comes within a minute"))
+
+
+def _none(when: str) -> Text:
+    return Text(f"None yet: {when}.", style="dim")
+
+
+def _told(lines: list[tuple[tuple[str, str], int, str, bool]], width: int, height: int) -> Table:
+    """Marks, times (us) and sentences below a heading; what stands is in colour."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(ratio=1)
-    left = height - 1
-    for alert in model.newest_alerts:
+    left, room = height - 1, max(width - _INDENT, 20)
+    for (mark, style), time_us, message, stands in lines:
         if left <= 0:
             break
-        lines = textwrap.wrap(alert.message, max(width - _INDENT, 20), break_on_hyphens=False)
-        if len(lines) > left:
-            lines = [*lines[: left - 1], f"{lines[left - 1][: max(width - _INDENT, 20) - 1]}…"]
-        left -= len(lines)
-        mark, style = _mark(alert)
-        clock = datetime.fromtimestamp(alert.time_us / 1e6, UTC).strftime("%H:%M:%S")
-        grid.add_row(Text(mark, style=style), clock, Text("\n".join(lines), style=style if alert.stands else "dim"))
-    standing = sum(alert.stands for alert in model.alerts.values())
-    title = f"Alerts: {standing} active ▲, {len(model.alerts) - standing} over ✓; newest first, times in UTC"
-    content = grid if model.alerts else Text("None yet: the first comes within a minute.", style="dim")
-    return Group(_heading(title), content)
+        words = textwrap.wrap(message, room, break_on_hyphens=False)
+        if len(words) > left:
+            words = [*words[: left - 1], f"{words[left - 1][: room - 1]}…"]
+        left -= len(words)
+        clock = datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%H:%M:%S")
+        grid.add_row(Text(mark, style=style), clock, Text("\n".join(words), style=style if stands else "dim"))
+    return grid
 
 
-def _mark(alert: AlertLine) -> tuple[str, str]:
-    return ("▲", _STYLE.get(alert.priority, "yellow")) if alert.stands else ("✓", "green")
+def _mark(stands: bool, priority: str) -> tuple[str, str]:
+    return ("▲", _STYLE.get(priority, "yellow")) if stands else ("✓", "green")
 
 
 def _rows(model: Model) -> list[UnitKpis]:
@@ -171,7 +192,7 @@ def _duration(seconds: float) -> str:
 
 
 class Teller:
-    """The view without a terminal: every alert when it comes; every ten seconds the figures and the lowest OEE.
+    """The view without a terminal: alerts and incidents when they come; every ten seconds figures and the lowest OEE.
 
     Args:
         model: what to tell of.
@@ -190,6 +211,8 @@ class Teller:
         model = self._model
         while model.news:
             self._say(f"      alert: {model.news.popleft()}")
+        while model.incident_news:
+            self._say(f"   incident: {model.incident_news.popleft()}")
         if model.elapsed_s - self._told_s < self.EVERY_S:
             return
         self._told_s = model.elapsed_s

@@ -51,6 +51,7 @@ class CommitPace:
 class Committer:
     """Commits of one task. `positions` and `tables` are asked for when a commit begins.
 
+    `context`: the offsets of the newest context that anything in them was computed with, as the task tells it.
     `failed` is told why a commit failed; before it awaits anything it must `halt` this committer (`Task.discard` does).
     """
 
@@ -68,6 +69,7 @@ class Committer:
         self.committed_at = time.monotonic()
         self.committed = dict(positions)
         self.watermark_us = restored.watermark_us
+        self.context: Mapping[str, int] = restored.context
         self._shell = shell
         self._state_tp = state_tp
         self._producer = producer
@@ -153,7 +155,7 @@ class Committer:
             "snapshot" if whole else "delta",
             snapshot(self._tables) if whole else self.outbox.changes,
             self._positions,
-            self._shell.context.offsets,
+            self.context,
             self._shell.origin,
             self._sequence,
             self.watermark_us,

@@ -66,7 +66,7 @@ def _what_is_missing(task: Opening, now: float) -> str:
         return (
             f"its state to be read, last progress {now - task.restored_at:.0f} s ago; a large state takes its time "
             f"(metric plantweave_restore_progress_ratio), without progress check that the partitions of the state "
-            f"topic have a leader"
+            f"topic have a leader, and whether the log tells of context that is waited for"
         )
     return (
         "the broker to end the former owner's transaction and to hand out its state; check that the broker answers, "

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import polars as pl
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -39,9 +40,14 @@ class Outbox:
         """Nothing to tell anybody; positions may still have moved."""
         return not self.changes and not self.records
 
-    def came(self, ingest_us: int) -> None:
-        """The oldest input of this commit came to the broker at this time."""
-        self.ingest_us = ingest_us if self.ingest_us is None else min(self.ingest_us, ingest_us)
+    def came(self, frame: pl.DataFrame) -> None:
+        """These rows are inputs of this commit. Latency counts over all hops: from the raw reading's arrival on, where
+        the rows know it (it is neither null nor 0), else from their own.
+        """
+        known = frame["ingest_time"].min() if "ingest_time" in frame.columns else None
+        earliest = known if isinstance(known, int) and known > 0 else frame["_time"].min()
+        if isinstance(earliest, int):
+            self.ingest_us = earliest if self.ingest_us is None else min(self.ingest_us, earliest)
 
     def change(self, tables: Mapping[str, Table], changes: Mapping[str, Change]) -> None:
         """Add a step's changes to those before it."""

@@ -38,7 +38,7 @@ async def learn(schemas: WriterSchemas, idents: frozenset[int], registry: Regist
 def _encoder(topic: topology.Topic, framing: codec.Framing) -> codec.Encoder | RowEncoder:
     """The fast encoder, where the contract is in its shape."""
     if writable(contracts.load(topic.name).schema):
-        return RowEncoder(topic.name, framing.prefix(topic.name), topic.key.split("/"))
+        return RowEncoder(topic.name, framing, topic.key)
     return codec.Encoder(topic.name, framing, topic.key)
 
 
@@ -101,9 +101,12 @@ class AvroSerde:
         return Decoded(decoded.frame, rejects, counts)
 
     def encode(self, topic: topology.Topic, frame: pl.DataFrame) -> Sequence[Record]:
-        """Records for the rows of `frame`: columnar topics hold many rows each."""
+        """Records for the rows of `frame`: columnar topics hold many rows each; of what has ended only the key."""
         if topic.layout == "columnar":
             pairs = columnar.pack(frame, self._prefixes[topic.name])
         else:
             pairs = self._encoders[topic.name].encode(frame)
-        return [Record(key, value) for key, value in pairs]
+        if not topic.ends:
+            return [Record(key, value) for key, value in pairs]
+        ended = frame["state"].is_in(topic.ends)
+        return [Record(key, None if over else value) for (key, value), over in zip(pairs, ended, strict=True)]

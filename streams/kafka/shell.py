@@ -38,9 +38,11 @@ class ContextSource(Protocol):
     def current(self) -> Context:
         """The context as of now."""
 
-    @property
-    def offsets(self) -> Mapping[str, int]:
-        """The offsets that `current` holds, by "topic/partition"."""
+    async def changed(self, seconds: float) -> None:
+        """Return once `current` is replaced, or `seconds` have passed."""
+
+    async def ends(self) -> Mapping[str, int]:
+        """Present last stable offsets by "topic/partition"; empty where they cannot be asked for now."""
 
 
 class Pace(Protocol):

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -24,6 +25,7 @@ from streams.core.stage import Moment, Result, Tables, apply
 from streams.kafka.chunks import Chunk
 from streams.kafka.clients import stop, transactional_producer
 from streams.kafka.commit import Committer
+from streams.kafka.context.position import reach
 from streams.kafka.progress import Progress, Status
 from streams.kafka.restore import check_positions, restore
 from streams.kafka.shell import Shell
@@ -68,7 +70,7 @@ class Task:
         return self._committer.watermark_us if self._committer is not None else None
 
     async def open(self) -> None:
-        """Fence the former owner, restore, and read the inputs from the restored positions."""
+        """Fence the former owner, restore, wait for its context, and read the inputs from the restored positions."""
         began, shell = time.monotonic(), self.shell
         # The same id for every owner: starting it fences the one before and ends its open transaction.
         self._producer = transactional_producer(shell.settings, f"{shell.group}-{self.partition}")
@@ -79,6 +81,7 @@ class Task:
         if restored.origin is not None:
             shell.origin.check(restored.origin)
         check_positions(shell.service.name, restored, starts, ends, self._accept_loss)
+        await reach(shell.context, restored.context, self.name, accept_loss=self._accept_loss)
         self._state = restored.tables
         self.positions = {key: restored.positions.get(key, starts[key]) for key in starts}
         self._committer = Committer(
@@ -86,11 +89,9 @@ class Task:
         )
         self.status = Status.OPEN
         await shell.consumer.open_at({TP(topic, number): at for (topic, number), at in self.positions.items()})
-        took = time.monotonic() - began
+        took = round(time.monotonic() - began, 3)
         shell.metrics.restored(self.partition, took, restored.records)
-        log.info(
-            "task open", extra={"task": self.name, "restored_records": restored.records, "seconds": round(took, 3)}
-        )
+        log.info("task open", extra={"task": self.name, "restored_records": restored.records, "seconds": took})
 
     def _restoring(self, done: int, total: int) -> None:
         if done > self._restored:
@@ -161,12 +162,10 @@ class Task:
         frame = decoded.frame
         if frame.height:
             moment = Moment(time.time_ns() // 1000, None, self.partition)
-            self._absorb(service.core.step(topic.name, frame, self._state, self.shell.context.current, moment))
+            self._act(partial(service.core.step, topic.name, frame), moment)
             self.shell.metrics.records(topic.name, frame.height)
-            # From the raw reading's arrival on, where the frame still knows it: latency over all hops.
-            earliest = frame["ingest_time" if "ingest_time" in frame.columns else "_time"].min()
-            if self._committer is not None and isinstance(earliest, int):
-                self._committer.outbox.came(earliest)
+            if self._committer is not None:
+                self._committer.outbox.came(frame)
         return True
 
     async def tick(self) -> None:
@@ -184,7 +183,7 @@ class Task:
             elif self._caught_up_since_us is None:
                 self._caught_up_since_us = now_us
             moment = Moment(now_us, self._caught_up_since_us, self.partition)
-            self._absorb(self.shell.service.core.timer(self._state, self.shell.context.current, moment))
+            self._act(self.shell.service.core.timer, moment)
             self._committer.schedule()
 
     async def turn(self, act: Callable[[Tables, Context, Moment], Result]) -> bool:
@@ -198,12 +197,15 @@ class Task:
             if self.status is not Status.OPEN or self._committer is None:
                 return False
             moment = Moment(time.time_ns() // 1000, self._caught_up_since_us, self.partition)
-            self._absorb(act(self._state, self.shell.context.current, moment))
+            self._act(act, moment)
             self._committer.schedule()
             return True
 
-    def _absorb(self, result: Result) -> None:
+    def _act(self, act: Callable[[Tables, Context, Moment], Result], moment: Moment) -> None:
+        """Take what `act` leaves; the next commit tells the context that it was computed with."""
         assert self._committer is not None
+        context = self.shell.context.current
+        result, self._committer.context = act(self._state, context, moment), context.offsets
         for name, change in result.changes.items():
             self._state[name] = apply(self._tables[name], self._state[name], change)
         self._committer.outbox.change(self._tables, result.changes)

@@ -38,6 +38,9 @@ class Refused(RuntimeError):
 
 def config(topic: topology.Topic) -> dict[str, str]:
     """Broker settings of a public topic."""
+    if topic.ends:
+        # Only the last of a key counts. Who was away for less than the retention still learns what has ended.
+        return {"cleanup.policy": "compact", "delete.retention.ms": str(topic.retention_ms)}
     if topic.cleanup == "compact":
         # Versions of an entity share its key: they stay for the context horizon before compaction may drop them.
         return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(CONTEXT_HORIZON_MS)}

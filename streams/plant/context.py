@@ -1,4 +1,4 @@
-"""IT context of the plant. In: its lines and an instant. Out: rows of the four context topics as they stand then."""
+"""IT context of the plant. In: its lines and an instant. Out: rows of dictionary, assets, orders and calendar then."""
 
 from __future__ import annotations
 
@@ -123,6 +123,7 @@ def asset_rows(lines: Sequence[Line]) -> list[Row]:
                     criticality=criticality,
                     owner=owner,
                     interfaces=[f"10.{20 + line // 200}.{line % 200 + 1}.{10 + unit}"],
+                    feeds=[unit_id(line, unit + 1)] if unit + 1 < len(_MAKERS) else [],
                 )
             )
     return rows
@@ -131,7 +132,8 @@ def asset_rows(lines: Sequence[Line]) -> list[Row]:
 def _asset(asset_id: str, path: str, parent_id: str | None, **known: Any) -> Row:
     unset = dict.fromkeys(("name", "work_center", "work_unit", "vendor", "model", "firmware", "serial", "zone"))
     row: Row = {"asset_id": asset_id, "site": SITE, "tenant": None, "valid_from": 0, "valid_to": None, "path": path}
-    return {**row, "parent_id": parent_id, "criticality": None, "owner": None, **unset, "interfaces": [], **known}
+    row |= {"parent_id": parent_id, "criticality": None, "owner": None, **unset, "interfaces": [], "feeds": []}
+    return row | known
 
 
 def order_rows(line: Line, now_us: int) -> list[Row]:

@@ -13,6 +13,7 @@ from streams import topology
 from streams.plant.context import Row, asset_rows, calendar_rows, order_rows, signal_rows
 from streams.plant.edge import Pace, batches, single
 from streams.plant.line import Line
+from streams.plant.maintenance import position_rows, work_order_rows
 from streams.plant.model import SECOND_US, edges
 
 MAX_LINES: Final = 1_000
@@ -55,13 +56,14 @@ class Plant:
         return {
             topology.SIGNAL.name: signal_rows(self.lines, self.pace),
             topology.ASSET.name: asset_rows(self.lines),
+            topology.OPERATOR_POSITION.name: position_rows(self.lines),
             **self._passing(now_us),
         }
 
     def context_changes(self, from_us: int, to_us: int) -> dict[str, list[Row]]:
         """Rows of the context topics that stand at `to_us` and did not at `from_us`, by topic.
 
-        Orders are released, begin and end, and the calendar goes on; signals and assets stay as they are.
+        Production and work orders are released, begin and end, and the calendar goes on; what else there is stays.
         """
         before, after = self._passing(from_us), self._passing(to_us)
         changes: dict[str, list[Row]] = {}
@@ -76,6 +78,7 @@ class Plant:
         return {
             topology.PRODUCTION_ORDER.name: [row for line in self.lines for row in order_rows(line, now_us)],
             topology.CALENDAR.name: calendar_rows(self.lines, self.start_us, now_us),
+            topology.WORK_ORDER.name: [row for line in self.lines for row in work_order_rows(line, now_us)],
         }
 
     def readings(self, from_us: int, to_us: int) -> dict[str, pl.DataFrame]:

@@ -131,7 +131,8 @@ def _framing(settings: Settings) -> codec.Framing:
     """As the services write: with fingerprints, or with the ids of a registry that knows the contracts by then."""
     if settings.framing == "single_object":
         return codec.single_object()
-    names = [topic.name for topic in (topology.RAW_READING, topology.RAW_BATCH, *topology.CONTEXT)]
+    context = (*topology.CONTEXT, topology.WORK_ORDER, topology.OPERATOR_POSITION)
+    names = [topic.name for topic in (topology.RAW_READING, topology.RAW_BATCH, *context)]
 
     async def register() -> codec.Framing:
         async with Registry.of(settings, retry_s=FLUSH_S) as registry:

@@ -25,6 +25,7 @@ from streams.kafka.avro import contracts
 from streams.kafka.avro.wire import Kind, prefix
 from streams.settings import Settings
 from tests.chaos import alarms, expected
+from tests.chaos.context import SITE, Office, Told, labels, machine, wrong_incidents
 from tests.chaos.deployment import ROOT, Deployment
 from tests.chaos.edge import EDGES, LINES, PERIOD_US, SECOND_US, Message
 from tests.chaos.pipelines import Account
@@ -39,6 +40,8 @@ COMPLETE_S: Final = 120.0  # for the last corrections of windows
 CORRECTED_S: Final = 60.0  # and of alerts
 GARBAGE_EVERY: Final = 20
 ABORTED: Final = -1000.0
+ACTIVITIES: Final = {alarms.RULE: ["repair"]}
+LINKS: Final = ROOT / "streams" / "rules" / "incidents" / "links.toml"
 
 
 class Encoder:
@@ -72,7 +75,7 @@ class Decoder:
 class Services:
     """A small plant (`plant.py`) whose edge nodes measure about `rate` readings per second in all."""
 
-    services: tuple[str, ...] = ("validate", "window", "alert")
+    services: tuple[str, ...] = ("validate", "window", "alert", "route", "correlate")
 
     def __init__(
         self, bootstrap: str, prefix_: str, folder: Path, partitions: int = 4, rate: int = 4000, seed: int = 1
@@ -105,6 +108,9 @@ class Services:
         self._aborting: Producer | None = None
         self._bulk = max(rate // (EDGES * SECOND_US // PERIOD_US), 1)
         self._calls = 0
+        self.office = Office(seed)
+        self._encoders: dict[str, Encoder] = {}
+        self._told(self.office.opening())
         self._dictionary()
         self.plant = Plant(self._bulk, _now_us() // SECOND_US * SECOND_US, seed)
 
@@ -120,6 +126,7 @@ class Services:
                 row |= {"work_center": f"line-{edge % LINES}", "role": told.role, "window_lengths_s": told.lengths}
                 row |= {"reporting": "on_change" if told.on_change else "periodic"}
                 row |= {"unit": "Cel", "period_ms": None if told.period is None else told.period // 1000}
+                row |= {"site": SITE, "work_unit": machine(edge), "asset_id": machine(edge)}
                 row |= {"redundant_of": expected.REDUNDANT[0]} if name == expected.REDUNDANT[1] else {}
                 topic = self.deployment.prefix + topology.SIGNAL.name
                 self._producer.produce(topic, encoder.value(row), name.encode())
@@ -130,6 +137,7 @@ class Services:
         partitions = self.deployment.partitions
         cut = frozenset(number for number in range(EDGES) if number % partitions in skip_partitions)
         self._send(self.plant.tick(_now_us(), cut))
+        self._told(self.office.late(self.plant.over(), _now_us()))
         self._calls += 1
         if self._calls % GARBAGE_EVERY == 0:
             topic = (topology.RAW_READING, topology.RAW_BATCH)[self._calls // GARBAGE_EVERY % 2]
@@ -155,6 +163,14 @@ class Services:
                 partition=message.edge % self.deployment.partitions,
             )
             self._producer.poll(0)
+
+    def _told(self, records: Iterable[Told]) -> None:
+        """IT tells its context and its events."""
+        for topic, row in records:
+            encoder = self._encoders.setdefault(topic.name, Encoder(topic))
+            key = str(row[topic.key]).encode()
+            self._producer.produce(self.deployment.prefix + topic.name, encoder.value(row), key)
+        self._producer.poll(0)
 
     def produce_aborted(self, count: int) -> None:
         """Readings of the present, in a transaction that is aborted."""
@@ -235,13 +251,27 @@ class Services:
         decode, deadline = Decoder(topology.ALERT).row, time.monotonic() + CORRECTED_S
         while True:
             rows = [decode(value) for _, value, _ in self.deployment.read(topology.ALERT.name)]
-            wrong, counts = alarms.faults(alarms.by_id(rows), self.plant.over())
+            alerts = alarms.by_id(rows)
+            wrong, counts = alarms.faults(alerts, self.plant.over())
+            wrong += labels(alerts, self.office, ACTIVITIES)
+            wrong += self._incidents(counts)
             if not wrong or time.monotonic() > deadline:
                 break
             time.sleep(1.0)
-        done |= counts
+        done |= counts | self.office.done
         seen = Counter((row["alert_id"], row["revision"]) for row in rows)
         return wrong, sum(count - 1 for count in seen.values())
+
+    def _incidents(self, counts: Counter[str]) -> list[str]:
+        """What is wrong with incidents; how many there are."""
+        read = self.deployment.read
+        told = [Decoder(topology.INCIDENT).row(value) for _, value, _ in read(topology.INCIDENT.name)]
+        evidence = [Decoder(topology.EVIDENCE).row(value) for _, value, _ in read(topology.EVIDENCE.name)]
+        counts |= Counter(evidence=len(evidence), incidents=len({row["incident_id"] for row in told}))
+        counts["incident_revisions"] = len(told)
+        repeated = Counter((row["incident_id"], row["revision"]) for row in told)
+        twice = [f"incident {key} is told {number} times" for key, number in repeated.items() if number > 1]
+        return twice + wrong_incidents(told, evidence, self.office, LINKS.read_text("utf-8"))
 
 
 def _now_us() -> int:

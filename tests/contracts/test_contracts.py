@@ -60,9 +60,15 @@ def test_every_derived_record_has_room_for_corrections_and_proof(name: str) -> N
 
 
 def test_no_derived_topic_is_left_out() -> None:
-    """Topics from the window stage on are derived, but for late readings, which are passed on as they came."""
+    """Topics from the window stage on are derived, but for what is passed on as it came: late readings, evidence. An
+    incident is no rule's: it has the same room but for that.
+    """
     derived = {topic.name for topic in topology.topics() if topic.folder >= topology.WINDOW.folder}
-    assert derived == {*DERIVED, topology.LATE.name}
+    incidents = {topology.INCIDENT.name, topology.INCIDENT_CURRENT.name}
+    assert derived == {*DERIVED, *incidents, topology.LATE.name, topology.EVIDENCE.name}
+    for name in incidents:
+        fields = {part["name"] for part in contracts.load(name).schema["fields"]}
+        assert fields >= ROOM - {"rule_id", "rule_version"}
 
 
 @pytest.mark.parametrize("name", BULK)

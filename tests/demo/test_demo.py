@@ -18,11 +18,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-# Each starts a broker and five more processes: one after another, and not beside other tests with a broker.
+# Each starts a broker and seven more processes: one after another, and not beside other tests with a broker.
 pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"validate", "window", "alert", "kpi"}
+SERVICES = {"validate", "window", "alert", "kpi", "route", "correlate"}
 # Colours and movements of the cursor.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -132,7 +132,8 @@ def test_a_demo_without_a_terminal_ends_with_its_figures_and_leaves_nothing(tmp_
     status, out, told = run.end()
     assert status == 0, told
     figures = json.loads(out)
-    assert set(figures) == {"readings", "alerts", "kpis", "first_alert_s", "first_kpi_s"}
+    first = {"first_alert_s", "first_kpi_s", "first_incident_s"}
+    assert set(figures) == {"readings", "alerts", "kpis", "incidents", *first}
     assert min(figures["readings"] / 1_000, figures["alerts"], figures["kpis"]) >= 1
     assert 0 < figures["first_alert_s"] <= 60
     assert 0 < figures["first_kpi_s"] <= 60

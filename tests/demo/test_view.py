@@ -32,6 +32,12 @@ def kpi(unit: str, name: str, value: float | None, period_id: str = "14:00", per
     return {"work_unit": unit, "kpi": name, "value": value, "period": period, "period_id": period_id, **basis}
 
 
+def incident(number: int, state: str = "open", message: str = "", priority: str = "high") -> dict[str, Any]:
+    """The fields of an ops.incident.v1 record that the view reads."""
+    told = {"begin_time": ALERT_US, "state": state, "priority": priority, "member_count": 3}
+    return {"incident_id": str(number), "message": message or f"Filler of line {number} stands.", **told}
+
+
 def running() -> Model:
     """A demo after a minute: 280 readings/s, three alerts, KPIs of two lines."""
     services = tuple(ServiceLine(name, "ready", 0) for name in ("validate", "alert", "kpi", "plant"))
@@ -46,6 +52,8 @@ def running() -> Model:
     model.observe("ops.alert.v1", alert(20, message="Filler of line 1 is in fault.", alert_id="fault"), 128.0)
     model.observe("ops.alert.v1", alert(30, message="Capper of line 1 is starved.", alert_id="starved"), 138.0)
     model.observe("ops.alert.v1", alert(40, "cleared", "Capper of line 1 runs again.", "starved"), 148.0)
+    model.observe("ops.incident.v1", incident(1), 109.0)
+    model.observe("ops.incident.v1", incident(1, message="Filler of line 1 stands: bearing."), 120.0)
     for unit in UNITS:
         for name, value in (("availability", 0.75), ("effectiveness", 0.9), ("quality_ratio", 0.996), ("oee", 0.672)):
             model.observe("ops.kpi.v1", kpi(unit, name, value), 130.0)
@@ -152,13 +160,15 @@ def test_kpis_of_a_period_that_has_just_begun_wait() -> None:
 
 
 def test_first_times_count_from_the_start_of_the_plant() -> None:
-    """The JSON line has the seconds from the start to the first alert and the first KPI, and the counts."""
+    """The JSON line has the seconds from the start to the first alert, KPI and incident, and the counts."""
     assert running().summary() == {
         "readings": 16_800,
         "alerts": 4,
         "kpis": 32,
+        "incidents": 2,
         "first_alert_s": 8.2,
         "first_kpi_s": 30.0,
+        "first_incident_s": 9.0,
     }
     assert Model().summary()["first_alert_s"] is None
 
@@ -212,3 +222,24 @@ def test_without_a_terminal_each_alert_and_the_figures_of_every_ten_seconds_are_
         " 1,412/1,418 items good, 50% of 84 s planned time known"
     )
     assert all(before != after for before, after in itertools.pairwise(said))
+
+
+def test_incidents_are_shown_open_ones_first_and_go_where_another_takes_them_in() -> None:
+    """An incident is one line through all its revisions; merged into another, or retracted, it is shown no more."""
+    model = running()
+    model.observe("ops.incident.v1", incident(2, "closed", "Line 2 had starved."), 130.0)
+    lines = text(model, 100, 40)
+    ours = ("Filler of line 1 stands: bearing", "had starved")
+    shown = [line for line in lines if any(text in line for text in ours)]
+    assert ["▲" in line for line in shown] == [True, False]
+    assert any("Incidents: 1 open" in line for line in lines)
+    model.observe("ops.incident.v1", incident(1, "merged"), 131.0)
+    assert not any("Filler of line 1 stands" in line for line in text(model, 100, 40))
+
+
+def test_incidents_are_told_when_they_open_and_close() -> None:
+    """Without a terminal, an incident is a line when it opens, closes or opens again; not for every revision."""
+    model, said = running(), list[str]()
+    model.observe("ops.incident.v1", incident(1, "closed", "Over."), 130.0)
+    Teller(model, said.append).tell()
+    assert [line.split(": ", 1)[1] for line in said if "incident:" in line] == ["Filler of line 1 stands.", "Over."]

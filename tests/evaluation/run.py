@@ -21,7 +21,15 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
-from tests.evaluation import bottling_line, nab, okuma, replay_broker, replay_core  # noqa: E402 - the path is set above
+from tests.evaluation import (  # noqa: E402 - path is set above
+    azure,
+    bottling_line,
+    nab,
+    okuma,
+    overlay,
+    replay_broker,
+    replay_core,
+)
 from tests.evaluation.scenario import Replay, ReplayFailure  # noqa: E402
 from tests.evaluation.windows import WRONG  # noqa: E402
 
@@ -31,9 +39,11 @@ EVALUATORS: Final[dict[str, tuple[Path, Evaluate]]] = {
     bottling_line.NAME: (Path(bottling_line.NAME), bottling_line.evaluate),
     **{f"{nab.NAME}_{series}": (nab.place(series), nab.evaluate_series(series)) for series in nab.SERIES},
     okuma.NAME: (Path(okuma.NAME), okuma.evaluate),
+    azure.NAME: (Path(azure.NAME), azure.evaluate),
+    overlay.NAME: (Path(overlay.PLACE), overlay.evaluate),
 }
 # What must be 0 on any data of the set's kind: what the recording says of itself, we must say too.
-ZERO: Final = ("days_self_consistent_but_not_ours", "gap_windows_claiming_coverage", *WRONG)
+ZERO: Final = ("days_self_consistent_but_not_ours", "gap_windows_claiming_coverage", *WRONG, *overlay.WRONG)
 REPLAYS: Final[dict[str, Replay]] = {"broker": replay_broker.replay, "core": replay_core.replay}
 
 

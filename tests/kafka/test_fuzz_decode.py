@@ -32,6 +32,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "ot.raw.batch.v1": {"source_id": "edge-1", "address": ["a", "b"], "value_double": [1.5, None], "birth": [None]},
     "ot.reading.v1": {"site": "p", "work_center": "l", "signals": ["s"], "sources": ["e"], "signal": [0, 0],
                       "source": [0, 0], "event_time": [1, 2], "quality": [0, 0], "value_long": [5, None]},
+    "it.access.v1": {"access_id": "a", "event_time": 5, "kind": "logon", "user": "u", "remote": True},
+    "it.flow.v1": {"flow_id": "f", "event_time": 5, "service": "modbus", "destination_port": 502, "bytes_sent": 300},
+    "ot.raw.alarm.v1": {"alarm_id": "a", "source_id": "plc", "event_time": 5, "code": "E7", "severity": "900"},
+    "ops.alert.v1": {"alert_id": "a", "revision": 1, "reason": "opened", "kind": "alarm", "state": "active",
+                     "rule_id": "r", "rule_version": 1, "work_center": "l", "event_time": 5, "begin_time": 5,
+                     "detection_time": 6, "message": "m", "value": 1.5, "evidence": ["ot.reading.v1/0/7"]},
+    "ops.evidence.v1": {"evidence_id": "alert:a", "kind": "alert", "site": "s", "event_time": 5, "begin_time": 5,
+                        "type": "r", "actors": ["p", "q"], "evidence": ["ops.alert.v1/0/7"], "remote": False},
 }  # fmt: skip
 contract_of = st.sampled_from(CONTRACTS)
 

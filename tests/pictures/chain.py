@@ -30,6 +30,9 @@ SINGLE, BATCH = topology.RAW_READING.name, topology.RAW_BATCH.name
 # Identity of records that may come in any order within a step.
 ORDER: Final = {topology.WINDOW.name: ["window_id", "revision"], topology.KPI.name: ["kpi_id", "revision"]}
 Row = dict[str, Any]
+# What is context to some service.
+KNOWN: Final = tuple({topic.name: topic for stage in topology.STAGES for topic in stage.context}.values())
+_COORDINATES: Final = tuple(pl.col(name).cast(kind) for name, kind in COORDINATES.items())
 
 
 def at(text: str) -> int:
@@ -45,6 +48,11 @@ def _filled(topic: str, row: Mapping[str, Any]) -> Row:
         name: [{"key": key, "value": text} for key, text in value.items()] if isinstance(value, dict) else value
         for name, value in given.items()
     }
+
+
+def _frame(topic: str, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Context rows as a worker holds them."""
+    return pl.DataFrame([_filled(topic, row) for row in rows], schema=columns(contracts.load(topic).schema))
 
 
 class _Task:
@@ -73,14 +81,8 @@ class Chain:
         self, context: Mapping[str, Iterable[Mapping[str, Any]]], services: Iterable[str], **settings: Any
     ) -> None:
         self.settings = Settings(**settings)
-        frames = {
-            topic.name: pl.DataFrame(
-                [_filled(topic.name, row) for row in context.get(topic.name, ())],
-                schema=columns(contracts.load(topic.name).schema),
-            )
-            for topic in topology.CONTEXT
-        }
-        self.context = Context(frames, 1)
+        self.context = Context({topic.name: _frame(topic.name, ()) for topic in KNOWN})
+        self.know(context)
         self.tasks = {name: _Task(name, self.settings) for name in ("validate", *services)}
         self.out: dict[str, list[Row]] = defaultdict(list)
         self.now_us = NEVER_US
@@ -88,6 +90,18 @@ class Chain:
         self._waiting: list[tuple[int, str, Row]] = []
         self._raw: Counter[str] = Counter()
         self.log: list[pl.DataFrame] = []
+
+    def know(self, context: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+        """From now on these rows of context topics are known, too."""
+        added = {topic: _frame(topic, rows) for topic, rows in context.items()}
+        frames = {
+            topic: pl.concat([frame, added.get(topic, frame.clear())]) for topic, frame in self.context.frames.items()
+        }
+        self.context = Context(frames, self.context.version + 1)
+
+    def event(self, taken_us: int, topic: str, **fields: Any) -> None:
+        """A record of another topic than those of raw readings, that the broker takes at `taken_us`."""
+        self._waiting.append((taken_us, topic, fields))
 
     def send(self, taken_us: int, **fields: Any) -> None:
         """A raw record that the broker takes at `taken_us`: a batch where `address` is a list, else one reading."""
@@ -106,10 +120,10 @@ class Chain:
         self.now_us, moment = now_us, Moment(now_us, self._caught_up_us)
         due = sorted((one for one in self._waiting if one[0] <= now_us), key=lambda one: one[0])
         self._waiting = [one for one in self._waiting if one[0] > now_us]
-        for topic in (SINGLE, BATCH):
+        for topic in (SINGLE, BATCH, *sorted({own for _, own, _ in due} - {SINGLE, BATCH})):
             rows = [(taken_us, row) for taken_us, own, row in due if own == topic]
             if rows:
-                self._step("validate", topic, self._records(topic, rows), moment)
+                self._hand_on(topic, self._records(topic, rows), moment)
         for name, task in self.tasks.items():
             self._publish(name, task.take(task.core.timer(task.state, self.context, moment)), moment)
             self._look_back(name, task, moment)
@@ -129,9 +143,19 @@ class Chain:
         for topic, frame in out.items():
             # Rows of one step may come in any order: which one depends on what the process has seen before.
             ordered = frame.sort(ORDER[topic], maintain_order=True) if topic in ORDER else frame
+            offset = len(self.out[topic])
             self.out[topic] += ordered.to_dicts()
             if topic == topology.READING.name:
                 self._pass_on(frame, moment)
+            else:
+                numbered = ordered.with_row_index("_offset", offset).with_columns(_partition=0, _time=moment.now_us)
+                self._hand_on(topic, numbered.select(*ordered.columns, *_COORDINATES), moment)
+
+    def _hand_on(self, topic: str, frame: pl.DataFrame, moment: Moment) -> None:
+        """Records of a topic for every service that reads it."""
+        for name in self.tasks:
+            if topic in {read.name for read in topology.stage(name).reads}:
+                self._step(name, topic, frame, moment)
 
     def _pass_on(self, frame: pl.DataFrame, moment: Moment) -> None:
         """Validated readings: one record of the log, which every other service reads."""
@@ -141,9 +165,7 @@ class Chain:
             *(pl.lit(coordinates[key], kind).alias(key) for key, kind in COORDINATES.items()),
         )
         self.log.append(chunk)
-        for name in self.tasks:
-            if name != "validate":
-                self._step(name, topology.READING.name, chunk, moment)
+        self._hand_on(topology.READING.name, chunk, moment)
 
     def _look_back(self, name: str, task: _Task, moment: Moment) -> None:
         """Corrections beyond memory, from the log: as the shell does it."""

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/time.md from runs of the services, and tells what `plantweave lag` prints in one of them.
+"""Draws the pictures of docs from runs of the services, and tells what `plantweave lag` prints in one of them.
 
 `make pictures` writes them anew; a test holds that the committed ones are what comes out.
 """
@@ -15,6 +15,7 @@ from tests.pictures import (
     clocks,
     counters,
     gateways,
+    incident,
     late,
     offline,
     repeats,
@@ -40,6 +41,7 @@ PICTURES: Final[dict[str, Callable[[], Picture]]] = {
     "time-silence": silence.draw,
     "time-counters": counters.draw,
     "time-rests": rests.draw,
+    "incident": incident.draw,
 }
 BEGIN, END = "<!-- lag -->", "<!-- /lag -->"
 

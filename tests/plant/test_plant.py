@@ -113,6 +113,7 @@ def test_changes_of_context_are_told_once_and_only_orders_and_calendar_change() 
     """Row by row, the context of the start and all later changes lead to the context of the end."""
     plant, step = Plant(START_US, seed=2), 30 * SECOND_US
     key = {topology.PRODUCTION_ORDER.name: "order_id", topology.CALENDAR.name: "entry_id"}
+    key[topology.WORK_ORDER.name] = "order_id"
     known = {
         name: {row[key[name]]: row for row in rows} for name, rows in plant.context(START_US).items() if name in key
     }
@@ -151,3 +152,19 @@ def test_an_impossible_plant_is_refused_with_advice(lines: int, rate: float | No
     """No lines, more readings than there are milliseconds, no rate: the message says what to give."""
     with pytest.raises(PlantError, match=r"give a number|ask for at most"):
         Plant(START_US, lines=lines, rate=rate)
+
+
+def test_a_tripped_bearing_has_an_order_whose_clocks_are_told_when_they_are_due() -> None:
+    """Released, arrived, repaired as the machine starts again, verified: no clock is ahead of its instant."""
+    plant, end = Plant(START_US, seed=4), START_US + 2 * HOUR_US
+    plant.readings(end, end + 1)
+    bearings = [episode for episode in plant.lines[0].episodes if episode.kind == "bearing" and episode.end_us < end]
+    final = {row["order_id"]: row for row in plant.context(end)[topology.WORK_ORDER.name]}
+    repaired = [row for row in final.values() if row["kind"] == "corrective" and row["work_center"] == "line-1"]
+    assert [row["finished_at"] for row in repaired[: len(bearings)]] == [episode.end_us for episode in bearings]
+    for now in range(START_US, end, 7 * SECOND_US):
+        for row in plant.context(now)[topology.WORK_ORDER.name]:
+            told = [row[name] for name in ("released_at", "started_at", "arrived_at", "finished_at", "verified_at")]
+            assert all(at is None or at <= now for at in told)
+            assert [at for at in told if at is not None] == sorted(at for at in told if at is not None)
+            assert told == sorted(told, key=lambda at: at is None), "no clock is told before the one before it"

@@ -106,13 +106,13 @@ class Book:
         return condition
 
     def held(self, compiled: Compiled) -> pl.DataFrame:
-        """(pair, held) of every open condition that the rules still know."""
+        """(pair, held, line) of every open condition that the rules still know."""
         rows = [
-            (pair, condition.phase in {PENDING, ACTIVE})
+            (pair, condition.phase in {PENDING, ACTIVE}, condition.work_center)
             for condition in self.open()
             if (pair := compiled.pair_number.get((condition.rule_id, condition.signal_id))) is not None
         ]
-        return pl.DataFrame(rows, schema={"pair": pl.Int64(), "held": pl.Boolean()}, orient="row")
+        return pl.DataFrame(rows, schema={"pair": pl.Int64(), "held": pl.Boolean(), "line": ID}, orient="row")
 
     def upsert(self) -> pl.DataFrame:
         """Rows of every touched condition."""

@@ -37,8 +37,8 @@ ANCHORS: Final = pl.Schema(
 class Carried:
     """What earlier chunks left. By slot: last event time and whether a condition is open; by pair: what holds.
 
-    `held` has (pair, held: whether the condition holds) for every open condition, `anchors` has (pair, anchor_time,
-    anchor_value), the reading that the next rate is measured from, and more (`ANCHORS`).
+    `held` has (pair, held: whether the condition holds, line) for every open condition, `anchors` has (pair,
+    anchor_time, anchor_value), the reading that the next rate is measured from, and more (`ANCHORS`).
     """
 
     last_us: Integers
@@ -88,7 +88,7 @@ def judge(frame: pl.DataFrame, compiled: Compiled, carried: Carried, past_us: in
     rows, slot = rows[busy[slot]], slot[busy[slot]]
     picked = _picked(frame, rows, slot, value, past_us)
     rates, anchors = _rates(picked, compiled, carried)
-    readings = _held(classified(picked, rates, compiled), carried)
+    readings = _held(classified(picked, rates, compiled), carried, moves=bool(compiled.moves))
     changed = pl.col("holds") != pl.col("held_before")
     told = pl.col("holds") & ~pl.col("behind") & pl.col("behind_before")
     changes = readings.filter(changed | told).sort("row", "pair")
@@ -219,13 +219,21 @@ def _classify(rows: pl.DataFrame, compiled: Compiled) -> pl.DataFrame:
     )
 
 
-def _held(rows: pl.DataFrame, carried: Carried) -> pl.DataFrame:
+def _held(rows: pl.DataFrame, carried: Carried, *, moves: bool) -> pl.DataFrame:
     """`rows` by pair with `holds` filled in from before, and what held and whether it was past one reading earlier."""
     rows = rows.join(carried.held, on="pair", how="left").sort("pair", "row")
     before = pl.col("held").fill_null(value=False)
-    holds = pl.col("holds").forward_fill().over("pair").fill_null(before)
+    said, held_before = pl.col("holds"), pl.col("holds").shift(1).over("pair").fill_null(before)
+    if moves:
+        # On another line it is another condition, which nothing is known of.
+        line = pl.col("work_center")
+        moved = line != line.shift(1).over("pair").fill_null(pl.col("line"))
+        rows = rows.with_columns(moved=moved.fill_null(value=False))
+        said = pl.when("moved").then(said.fill_null(value=False)).otherwise(said)
+        held_before &= ~pl.col("moved")
+    holds = said.forward_fill().over("pair").fill_null(before)
     # After a restart it is not known whether an open condition was last seen in a backlog: the table knows.
     return rows.with_columns(holds=holds, decides="holds").with_columns(
-        held_before=pl.col("holds").shift(1).over("pair").fill_null(before),
+        held_before=held_before,
         behind_before=pl.col("behind").shift(1).over("pair").fill_null(pl.col("held").is_not_null()),
-    ).drop("held")  # fmt: skip
+    ).drop("held", "line", "moved", strict=False)  # fmt: skip

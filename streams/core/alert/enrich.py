@@ -11,6 +11,7 @@ import polars as pl
 
 from streams import topology
 from streams.core import dictionary
+from streams.core.alert.running import running
 from streams.core.context import Context
 from streams.core.frames import ID
 from streams.core.times import FOREVER_US
@@ -111,43 +112,28 @@ def _with_asset(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
         "asset_id", "valid_from", "valid_to", "work_center", "work_unit", "criticality", "owner", "zone",
         asset_path="path", asset_name="name",
     )  # fmt: skip
-    # A signal without an asset of its own belongs to its work unit: there, the asset that stands highest.
-    of_unit = (
-        assets.filter(pl.col("work_unit").is_not_null())
-        .sort(pl.col("asset_path").str.len_chars(), "asset_id")
-        .unique(["work_center", "work_unit"], keep="first", maintain_order=True)
-        .select("work_center", "work_unit", _unit_asset="asset_id")
-    )
-    rows = rows.join(of_unit, on=["work_center", "work_unit"], how="left", maintain_order="left")
+    rows = rows.join(_of_unit(rows, assets), on="_row", how="left", maintain_order="left")
     rows = rows.with_columns(asset_id=pl.coalesce("asset_id", "_unit_asset")).drop("_unit_asset")
     return _as_of(rows, assets.drop("work_center", "work_unit"), "asset_id", "_asset_found")
 
 
+def _of_unit(rows: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
+    """A signal without an asset of its own belongs to its work unit: _row, and the asset that stood highest there."""
+    unit, time = ["work_center", "work_unit"], pl.col("event_time")
+    asked = rows.filter(pl.col("asset_id").is_null(), pl.col("work_unit").is_not_null())
+    once = assets.join(asked, on=unit, how="semi").select("asset_id").unique()
+    versions = effective(assets.join(once, on="asset_id", how="semi"), "asset_id")
+    return (
+        asked.select("_row", "event_time", *unit)
+        .join(versions.rename({"asset_id": "_unit_asset"}), on=unit)
+        .filter(pl.col("valid_from") <= time, time < pl.col("valid_to"))
+        .sort(pl.col("asset_path").str.len_chars(), "_unit_asset")
+        .unique("_row", keep="first", maintain_order=True)
+        .select("_row", "_unit_asset")
+    )
+
+
 def _with_order(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """The order that ran at event time. An order's own start and end are facts in event time, often told late: its
-    newest version says them best, whenever it was written.
-    """
-    orders = (
-        context.frame(topology.PRODUCTION_ORDER.name)
-        .sort("valid_from", maintain_order=True)
-        .unique("order_id", keep="last", maintain_order=True)
-        .filter(pl.col("actual_start").is_not_null() & (pl.col("status") != "cancelled"))
-        .select("work_center", "order_id", "product", "actual_start", "actual_end", _unit="work_unit")
-    )
-    event_time = pl.col("event_time")
-    running = (
-        rows.select("_row", "work_center", "work_unit", "event_time")
-        .join(orders, on="work_center")
-        .filter(
-            pl.col("actual_start") <= event_time,
-            event_time < pl.col("actual_end").fill_null(FOREVER_US),
-            pl.col("_unit").is_null() | pl.col("_unit").eq_missing(pl.col("work_unit")),
-        )
-        # An order of the machine itself says more than one of the line; of several, the last that was started.
-        .sort(pl.col("_unit").is_not_null(), "actual_start", "order_id")
-        .unique("_row", keep="last", maintain_order=True)
-        .select("_row", "order_id", "product")
-    )
-    return rows.join(running, on="_row", how="left", maintain_order="left").with_columns(
-        _order_found=pl.col("order_id").is_not_null()
-    )
+    """The order that ran at event time."""
+    ran = running(rows, context)
+    return rows.hstack(ran).with_columns(_order_found=pl.col("order_id").is_not_null())

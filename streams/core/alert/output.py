@@ -1,38 +1,28 @@
-"""Transitions as records of `ops.alert.v1`. In: transitions, rules, context. Out: a frame in the contract's form."""
+"""Transitions as records of `ops.alert.v1`. In: transitions, rules. Out: bare rows; sentences of labelled ones."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from streams.core.alert.enrich import enrich
 from streams.core.alert.late.sentence import CORRECTIONS, corrected
-from streams.core.alert.row import ALERT, OWN, alert_row
+from streams.core.alert.row import BARE, alert_row
 from streams.core.alert.rule import RATE_OF_CHANGE, Rule
 from streams.core.alert.sentence import Facts, sentence
-from streams.core.alert.state import Transition
-from streams.core.context import Context
-from streams.core.derived import revised
+from streams.core.alert.state import Transition, Was
 from streams.core.frames import UNCERTAIN
 
 
-def records(
-    transitions: Sequence[Transition], rules: Mapping[str, Rule], context: Context, now_us: int
-) -> pl.DataFrame:
-    """One row per transition, by event time; `rules` by id, without those that are gone."""
+def records(transitions: Sequence[Transition], rules: Mapping[str, Rule], now_us: int) -> pl.DataFrame:
+    """One row (BARE) per transition, by event time; `rules` by id, without those that are gone."""
     transitions = sorted(transitions, key=lambda one: (one.event_time, one.condition.alert_id, one.condition.revision))
-    rows = [_own(transition, rules.get(transition.condition.rule_id), now_us) for transition in transitions]
-    frame = pl.DataFrame(rows, schema=OWN, orient="row")
-    frame = enrich(revised(frame), context)
-    frame = frame.with_columns(
-        unit=pl.Series([_unit(unit, rules.get(rule)) for unit, rule in frame.select("unit", "rule_id").iter_rows()],
-                       dtype=pl.String),
-    )  # fmt: skip
-    told = zip(frame.iter_rows(named=True), transitions, strict=True)
-    messages = [_message(row, rules.get(row["rule_id"]), transition) for row, transition in told]
-    return frame.with_columns(message=pl.Series(messages, dtype=pl.String)).select(ALERT.names())
+    of_rules = [rules.get(transition.condition.rule_id) for transition in transitions]
+    told = zip(transitions, of_rules, strict=True)
+    rows = [_own(transition, rule, now_us) | _beside(transition, rule) for transition, rule in told]
+    return pl.DataFrame(rows, schema=BARE, orient="row")
 
 
 def _own(transition: Transition, rule: Rule | None, now_us: int) -> dict[str, Any]:
@@ -69,34 +59,50 @@ def _own(transition: Transition, rule: Rule | None, now_us: int) -> dict[str, An
         evidence=(condition.begin_evidence, "" if reading is None else reading.evidence),
         annunciated=condition.annunciated,
         cause_alert_id=transition.cause,
+        domain=None if rule is None else rule.domain,
         **seen,
     )
 
 
-def _unit(unit: str | None, rule: Rule | None) -> str | None:
-    """A rate is in the signal's unit per the rule's unit of time, which is UCUM again."""
-    if rule is None or rule.type != RATE_OF_CHANGE:
-        return unit
-    return f"{unit or '1'}/{rule.condition.per}"
+def _beside(transition: Transition, rule: Rule | None) -> dict[str, Any]:
+    """What a bare row has beside the fields of OWN."""
+    # A rate is in the signal's unit per the rule's unit of time, which is UCUM again.
+    per = f"/{rule.condition.per}" if rule is not None and rule.type == RATE_OF_CHANGE else None
+    activities = None if rule is None else rule.activities
+    return {"say": _say(transition, rule), "activities": activities, "zone": None, "unit_as": per}
 
 
-def _message(row: Mapping[str, Any], rule: Rule | None, transition: Transition) -> str:
-    rising = rule is None or row["limit"] is None or row["limit"] == rule.condition.high
+def _say(transition: Transition, rule: Rule | None) -> str:
+    """What the sentence needs of the rule as it was, and of what had been told before."""
+    limit, was = transition.condition.limit, transition.was
+    rising = rule is None or limit is None or limit == rule.condition.high
     deadband = 0.0 if rule is None else rule.condition.deadband
-    back = None if row["limit"] is None else row["limit"] + (-deadband if rising else deadband)
+    facts = {
+        "type": None if rule is None else rule.type,
+        "title": transition.condition.rule_id if rule is None else rule.title,
+        "owner": "" if rule is None else rule.owner,
+        "rising": rising,
+        "back": None if limit is None else limit + (-deadband if rising else deadband),
+        "was": None if was is None else [was.state, was.begin_time, was.end_time],
+    }
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def message(row: Mapping[str, Any], say: Mapping[str, Any]) -> str:
+    """The sentence of a labelled row; `reason` is that of the transition."""
     facts = Facts(
         state=row["state"],
         reason=row["reason"],
         kind=row["kind"],
-        type=None if rule is None else rule.type,
-        title=row["rule_id"] if rule is None else rule.title,
+        type=say["type"],
+        title=say["title"],
         name=row["signal_name"] or row["signal_id"],
         value=row["value"],
         label=row["value_string"],
         unit=row["unit"],
         limit=row["limit"],
-        back=back,
-        rising=rising,
+        back=say["back"],
+        rising=say["rising"],
         uncertain=row["quality"] == "uncertain",
         backlog=not row["annunciated"],
         begin_us=row["begin_time"],
@@ -105,7 +111,9 @@ def _message(row: Mapping[str, Any], rule: Rule | None, transition: Transition) 
         where=row["asset_path"] or row["work_unit"] or row["work_center"],
         order=row["order_id"],
         product=row["product"],
-        owner=row["owner"] or ("" if rule is None else rule.owner),
+        owner=row["owner"] or say["owner"],
         response=row["response"],
     )
-    return corrected(facts, transition) if transition.reason in CORRECTIONS else sentence(facts)
+    if row["reason"] not in CORRECTIONS:
+        return sentence(facts)
+    return corrected(facts, None if say["was"] is None else Was(*say["was"]), row["cause_alert_id"])

@@ -9,6 +9,8 @@ import polars as pl
 
 from streams.core.alert.enrich import ADDED
 from streams.core.derived import HEAD
+from streams.core.verdict import VERDICT
+from streams.core.verdict.catalogue import PROCESS
 
 OWN: Final = pl.Schema(
     {
@@ -36,10 +38,28 @@ OWN: Final = pl.Schema(
         "annunciated": pl.Boolean(),
         "cause_alert_id": pl.String(),
         "members": pl.List(pl.String()),
+        "domain": pl.String(),
+        "actors": pl.List(pl.String()),
     }
 )
+# What the context says of an alert, whenever it says it.
+LABELS: Final = pl.Schema({**ADDED, "position": pl.String(), **VERDICT})
 # One row per transition, as `schemas/40-alert/ops.alert.v1.avsc` has it (a test compares the two).
-ALERT: Final = pl.Schema({**OWN, **ADDED, "message": pl.String()})
+ALERT: Final = pl.Schema({**OWN, **LABELS, "message": pl.String()})
+# A row before context is joined. `say`: JSON of what its sentence needs beside its columns. `activities`: what
+# explains it; null (as `domain`): as told of the alert before. `zone`: of a node or zone. `unit_as`: "s" in place of
+# the unit of the signal, "/h" for that unit per h.
+BARE: Final = pl.Schema(
+    {
+        **OWN,
+        "say": pl.String(),
+        "activities": pl.List(pl.String()),
+        "zone": pl.String(),
+        "unit_as": pl.String(),
+    }
+)
+# The labels that must be, of alerts that are not joined with context.
+UNLABELLED: Final = {"context_missing": [], "verdict": "none"}
 _DEFAULTS: Final = {
     "tenant": None,
     "historical": False,
@@ -56,6 +76,8 @@ _DEFAULTS: Final = {
     "annunciated": True,
     "cause_alert_id": None,
     "members": (),
+    "domain": PROCESS,
+    "actors": (),
 }
 _OF_REVISION: Final = ("supersedes", "origin")  # `derived.revised` adds them
 

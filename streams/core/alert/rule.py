@@ -17,6 +17,7 @@ from streams.core.alert.rule_table import Faults, TableReader
 from streams.core.alert.silence.watch import FROZEN, NODE_GLOBS, OF_SIGNALS, SILENCE, Point, Watch, points, watch
 from streams.core.dictionary import ROLES
 from streams.core.times import microseconds
+from streams.core.verdict.catalogue import ACTIVITIES, DOMAINS, PROCESS, TELEMETRY
 
 THRESHOLD: Final = "threshold"
 RATE_OF_CHANGE: Final = "rate_of_change"
@@ -101,7 +102,7 @@ class Timeline:
 class Rule:
     """One rule, checked. `id` is permanent; `version` rises with every change of the file.
 
-    A rule on silence has a `watch` in place of its `condition`.
+    A rule on silence has a `watch` in place of its `condition`. `activities` are those that explain its alerts.
     """
 
     id: str
@@ -120,6 +121,8 @@ class Rule:
     fires: Timeline
     quiet: Timeline
     watch: Watch | None = None
+    domain: str = PROCESS
+    activities: tuple[str, ...] = ()
 
     @property
     def runs(self) -> bool:
@@ -179,6 +182,8 @@ def _parse(name: str, text: str, faults: Faults) -> Rule | None:
         fires=_timeline(top.table("fires"), rule_type, fires=True),
         quiet=_timeline(top.table("quiet"), rule_type, fires=False),
         watch=watch(condition, rule_type) if silence else None,
+        domain=top.choice("domain", DOMAINS, required=False) or (TELEMETRY if silence else PROCESS),
+        activities=top.words("activities", tuple(ACTIVITIES)),
     )
     if rule.watch is not None and rule.watch.resolution > 0 and select.unit is None:
         top.fault("select.unit", "is missing; a resolution needs the UCUM unit of the signals (dimensionless: '1')")

@@ -55,7 +55,8 @@ class Compiled:
     `slot_of` maps the code of a Categorical signal id to its slot (-1: no rule watches it). A value of slot *s* that
     is within `safe_low[s]`..`safe_high[s]` ends every threshold condition of the signal; `label_named` tells, by the
     code of a label, whether a state rule names it. `pair_until` is the event time from which on a rule watches a signal
-    no longer (FOREVER_US: open). `levels` and `rates` are the `pairs` of limits and states, and of
+    no longer (FOREVER_US: open). `moves` has (valid_from, valid_to, line) of each version of signals that changed
+    their line, by signal. `levels` and `rates` are the `pairs` of limits and states, and of
     rates of change; `known` has every pair once, with rule_id and signal_id.
     """
 
@@ -69,6 +70,7 @@ class Compiled:
     pair_slot: Integers
     pair_rule: Integers
     pair_until: Integers
+    moves: dict[str, list[tuple[int, int, str]]]
     signal_ids: pl.Series
     slot_of: npt.NDArray[np.int64]
     safe_low: Floats
@@ -86,6 +88,14 @@ class Compiled:
     def slot(self, signal_ids: pl.Series) -> Integers:
         """Slots of Categorical signal ids; -1 where no rule watches the signal."""
         return look_up(self.slot_of, signal_ids, -1)
+
+    def until(self, pair: int, line: str, begin_us: int) -> tuple[int, str]:
+        """Event time from which on a rule does not watch a signal of a line any longer, from `begin_us` on, and why."""
+        end_us = int(self.pair_until[pair])
+        for valid_from, valid_to, now in self.moves.get(self.pair_keys[pair][1], ()):
+            if now != line and valid_to > begin_us and valid_from < end_us:
+                return max(valid_from, begin_us), "moved"
+        return end_us, "signal_removed"
 
 
 def look_up(table: npt.NDArray[T], labels: pl.Series, missing: object) -> npt.NDArray[T]:
@@ -122,6 +132,7 @@ def compile_rules(rules: Sequence[Rule], signals: pl.DataFrame) -> Compiled:
         pair_slot=once["slot"].to_numpy(),
         pair_rule=once["rule"].to_numpy(),
         pair_until=once["valid_to"].to_numpy(),
+        moves=_moves(entries),
         signal_ids=signal_ids,
         slot_of=by_code(signal_ids, np.arange(len(signal_ids), dtype=np.int64), -1),
         label_named=by_code(labels["value_string"], np.ones(labels.height, dtype=np.bool_), fill=False),
@@ -172,6 +183,15 @@ def _select(rule: Rule, number: int, entries: pl.DataFrame) -> pl.DataFrame:
 def _regex(pattern: str) -> str:
     """A glob (`*` any text, `?` one character, upper and lower case alike) as a regular expression of Polars."""
     return "(?is)^" + "".join({"*": ".*", "?": "."}.get(mark, re.escape(mark)) for mark in pattern) + "$"
+
+
+def _moves(entries: pl.DataFrame) -> dict[str, list[tuple[int, int, str]]]:
+    """Versions of the signals that belong to one line after another, by signal and in order."""
+    several = entries.filter(pl.col("work_center").n_unique().over("signal_id") > 1)
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    for signal_id, *version in several.select("signal_id", "valid_from", "valid_to", "work_center").iter_rows():
+        found.setdefault(signal_id, []).append((version[0], version[1], version[2]))
+    return found
 
 
 def _labels(rules: Sequence[Rule]) -> pl.DataFrame:

@@ -92,6 +92,13 @@ class TableReader:
             self.fault(field, "is empty; name at least one")
         return tuple(items)
 
+    def words(self, field: str, among: Sequence[str]) -> tuple[str, ...]:
+        """A list of words `among`, which may be missing or empty; each word that is none of them is named."""
+        found = self.texts(field, required=False)
+        if wrong := [word for word in found if word not in among]:
+            self.fault(field, f"names {', '.join(map(repr, wrong))}; write any of {', '.join(among)}")
+        return found
+
     def number(
         self, field: str, default: float | None, low: float = -math.inf, high: float = math.inf, *, whole: bool = False
     ) -> float:

@@ -21,6 +21,7 @@ CLOSED: Final = {
     "rule_removed": "its rule was removed",
     "rule_changed": "its rule has other limits now",
     "signal_removed": "its rule does not watch this signal any longer",
+    "moved": "its signal belongs to another line now",
 }
 
 

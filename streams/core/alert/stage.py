@@ -24,7 +24,7 @@ from streams.core.alert.clocks import Clocks
 from streams.core.alert.coverage import Unknown
 from streams.core.alert.late import part as late_part
 from streams.core.alert.late.back import Back
-from streams.core.alert.late.part import Late
+from streams.core.alert.late.part import Late, newest_us
 from streams.core.alert.late.tables import TOLD, told_rows
 from streams.core.alert.output import records
 from streams.core.alert.rule import Rule
@@ -38,6 +38,8 @@ from streams.core.alert.walk import Walk, unannunciated
 from streams.core.context import Context
 from streams.core.dictionary import Memo
 from streams.core.frames import COORDINATES, READING
+from streams.core.label import tables as label_tables
+from streams.core.label.part import HORIZON_US, Clock, Labelled, Labels
 from streams.core.redundancy import selection
 from streams.core.redundancy.duty import DUTY
 from streams.core.redundancy.selection import Redundancy
@@ -64,9 +66,10 @@ class Alert:
         ahead_us: an event time later than the broker's time by more than this is taken as that time.
         redundancy: which readings count where several gateways deliver one signal.
         horizon_us: how far back late readings correct alerts.
+        label_horizon_us: for how long after its end the context still labels an alert anew.
     """
 
-    tables = (*tables.TABLES, *late_part.TABLES, *silence_tables.TABLES, *selection.TABLES)
+    tables = (*tables.TABLES, *late_part.TABLES, *silence_tables.TABLES, *selection.TABLES, *label_tables.TABLES)
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class Alert:
         ahead_us: int = AHEAD_US,
         redundancy: Redundancy | None = None,
         horizon_us: int = DAY_US,
+        label_horizon_us: int = HORIZON_US,
     ) -> None:
         self._rules = {rule.id: rule for rule in rules if rule.runs and rule.watch is None}
         self._disorder_us = disorder_us
@@ -87,6 +91,7 @@ class Alert:
         self._redundancy = redundancy or Redundancy()
         self._late = Late(self._rules, horizon_us)
         self._silence = Silence(rules, Patience(disorder_us, backlog_us, settle_us))
+        self._labels = Labels(label_horizon_us)
         self._compiled = Memo(lambda signals: compile_rules(list(self._rules.values()), signals))
 
     @property
@@ -129,7 +134,8 @@ class Alert:
             TOLD.name: told,
         }
         counts = {**tables.late(judged, compiled), **noticed.counts, **chosen.counts}
-        return self._result(walk.book, walk.transitions, changes, context, moment, silence.told, counts)
+        told_now = self._issued(walk.transitions, silence.told, state, context, moment, clocks.at)
+        return _result(walk.book, changes, counts, told_now)
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
         """Delays that passed in silence, alerts of a backlog that stand, and what rules and dictionary left behind."""
@@ -155,7 +161,9 @@ class Alert:
         silence = self._silence.timer(state, context, moment) if self._silence.rules else _NOTHING
         changes = {**tables.forgotten(state, compiled), **silence.changes, **self._late.timer(state)}
         changes[TOLD.name] = replace(changes[TOLD.name], upsert=told_rows(walk.transitions))
-        return self._result(walk.book, walk.transitions, changes, context, moment, silence.told, {})
+        told = self._issued(walk.transitions, silence.told, state, context, moment, walk.clocks.at)
+        anew = self._labels.timer(told, state, context, moment, walk.clocks.at, newest_us(state))
+        return _result(walk.book, changes, {}, anew)
 
     def due(self, state: Tables, moment: Moment) -> bool:
         """Whether late readings that matter have waited long enough (Corrector)."""
@@ -174,10 +182,11 @@ class Alert:
         """Alerts that late readings correct (Corrector)."""
         if not isinstance(back, Back):
             raise TypeError(f"{type(back).__name__}: this stage did not begin the look-back")
-        compiled = self._compiled.of(context)
-        done = self._late.looked(back, state, self._present(state, compiled, moment), moment)
+        walk = self._present(state, self._compiled.of(context), moment)
+        done = self._late.looked(back, state, walk, moment)
         done.changes[TOLD.name] = Change(upsert=told_rows(done.transitions))
-        return self._result(done.book, done.transitions, done.changes, context, moment, (), done.counts)
+        told = self._issued(done.transitions, (), state, context, moment, walk.clocks.at)
+        return _result(done.book, done.changes, done.counts, told)
 
     def _stamped(self, frame: pl.DataFrame) -> pl.DataFrame:
         """A stamp far ahead would make all that follows late: no reading is newer than its arrival, but for clocks."""
@@ -192,29 +201,35 @@ class Alert:
         past_us = moment.now_us - self._backlog_us
         return Walk(Book(state["condition"]), compiled, unknown, clocks, past_us, self._disorder_us)
 
-    def _result(
+    def _issued(
         self,
-        book: Book,
         transitions: Sequence[Transition],
-        changes: Mapping[str, Change],
+        silence: Sequence[Told],
+        state: Tables,
         context: Context,
         moment: Moment,
-        silence: Sequence[Told],
-        counts: Mapping[tuple[str, str], int],
-    ) -> Result:
-        conditions = book.upsert()
-        forgotten = changes.get("condition", Change()).delete
-        if forgotten is not None and conditions.height:
-            forgotten = forgotten.join(conditions, on=list(CONDITION.key), how="anti")
-        merged = {**changes, "condition": Change(upsert=conditions, delete=forgotten)}
-        told_states = Counter([one.state for one in transitions] + [one.state for one in silence])
-        counts = {**counts, **{("transitions", name): number for name, number in told_states.items()}}
-        frames = [records(transitions, self._rules, context, moment.now_us)] if transitions else []
+        clock: Clock,
+    ) -> Labelled:
+        """What is told of these transitions."""
+        frames = [records(transitions, self._rules, moment.now_us)] if transitions else []
         if silence:
-            frames.append(silence_output.records(silence, self._silence.rules, context, moment.now_us))
-        out = {topology.ALERT.name: pl.concat(frames).sort("event_time", "alert_id", "revision")} if frames else {}
-        told = {name: change for name, change in merged.items() if _tells(change)}
-        return Result(changes=told, out=out, counts=counts)
+            frames.append(silence_output.records(silence, self._silence.rules, moment.now_us))
+        if not frames:
+            return Labelled()
+        told = self._labels.issue(pl.concat(frames), state, context, clock)
+        states = Counter([one.state for one in transitions] + [one.state for one in silence])
+        return replace(told, counts={("transitions", name): number for name, number in states.items()})
+
+
+def _result(book: Book, changes: Mapping[str, Change], counts: Mapping[tuple[str, str], int], told: Labelled) -> Result:
+    conditions = book.upsert()
+    forgotten = changes.get("condition", Change()).delete
+    if forgotten is not None and conditions.height:
+        forgotten = forgotten.join(conditions, on=list(CONDITION.key), how="anti")
+    merged = {**changes, **told.changes, "condition": Change(upsert=conditions, delete=forgotten)}
+    out = {topology.ALERT.name: told.rows.sort("event_time", "alert_id", "revision")} if told.rows.height else {}
+    telling = {name: change for name, change in merged.items() if _tells(change)}
+    return Result(changes=telling, out=out, counts={**counts, **told.counts})
 
 
 def _silent_us(state: Tables, moment: Moment) -> Callable[[str], int]:

@@ -65,7 +65,7 @@ class Walk:
         """Let event time pass for every running delay, as far as sources and signals (by slot) have come."""
         for condition in self.book.open():
             pair = self._pair(condition)
-            if pair is not None and (condition.due is not None or self._until(condition) < FOREVER_US):
+            if pair is not None and (condition.due is not None or self._until(condition)[0] < FOREVER_US):
                 own = int(last_us[self.compiled.pair_slot[pair]])
                 self._pass(condition, max(own, self.clocks.at(condition.source_id) - self.disorder_us))
 
@@ -103,8 +103,13 @@ class Walk:
         # The rest of a record that began a condition may end it: other signals' time counts from the next one on.
         others = self.clocks.at(row["source_id"], offset) - self.disorder_us
         self._pass(condition, event_time if self._set_at.get(key) == offset else max(event_time, others))
-        if others >= self._until(condition):
-            return  # its source is beyond the time that the rule watches it
+        if condition.work_center != row["work_center"]:
+            # Readings of another line say so before the dictionary does.
+            self._announce(condition, alert_state.withdrawn(condition, event_time, "moved"))
+            condition = self.book.of(rule, row, condition.signal_id)
+        until_us, why = self._until(condition, event_time)
+        if (max(others, event_time) if why == "moved" else others) >= until_us:
+            return  # its source is beyond the time that the rule watches it there
         if event_time < _decided(condition, off_us, holds=row["holds"]):
             self.contradicted.append((pair, event_time, offset))
         due = condition.due
@@ -123,21 +128,26 @@ class Walk:
             self._set_at[key] = offset
         self._pass(condition, event_time, reading if condition.due == event_time else None)
 
-    def _until(self, condition: Condition) -> int:
-        """Event time from which on the rule watches the signal no longer."""
+    def _until(self, condition: Condition, now_us: int = NEVER_US) -> tuple[int, str]:
+        """Event time from which on the rule watches the signal of its line no longer, and why; `now_us`: if normal."""
         pair = self._pair(condition)
-        return FOREVER_US if pair is None else int(self.compiled.pair_until[pair])
+        if pair is None:
+            return FOREVER_US, ""
+        begin_us = now_us if condition.phase == alert_state.NORMAL else condition.begin_time
+        return self.compiled.until(pair, condition.work_center, begin_us)
 
     def _pass(self, condition: Condition, clock_us: int, reading: Reading | None = None) -> None:
-        end_us = self._until(condition)
+        if condition.phase == alert_state.NORMAL:
+            return
+        end_us, why = self._until(condition)
         if condition.due is not None:
             until = self.clocks.reached(condition.source_id, condition.due + self.disorder_us)
             if until is not None:
                 until = max(until, self._set_at.get((condition.rule_id, condition.signal_id), until))
             passed = alert_state.advance(condition, min(clock_us, end_us), self.past_us, until)
             self._announce(condition, (replace(transition, reading=reading) for transition in passed))
-        if end_us <= clock_us and condition.phase != alert_state.NORMAL:
-            self._announce(condition, alert_state.withdrawn(condition, end_us, "signal_removed"))
+        if end_us <= clock_us:
+            self._announce(condition, alert_state.withdrawn(condition, end_us, why))
 
     def _announce(self, condition: Condition, transitions: Iterable[Transition]) -> None:
         for transition in transitions:

@@ -17,6 +17,16 @@ from streams.core.kpi.policy import KpiPolicy
 from streams.core.times import SECOND_US
 
 KPIS: Final = ("availability", "effectiveness", "quality_ratio", "oee")
+# What only repair times have (written by `correlate`).
+OF_REPAIRS: Final = pl.Schema(
+    {
+        "asset_id": pl.String(),
+        "failure_mode": pl.String(),
+        "failure_events": pl.Int64(),
+        "excluded_events": pl.Int64(),
+        "repair_s": pl.Float64(),
+    }
+)
 
 
 def records(rows: pl.DataFrame, directory: Directory, policy: KpiPolicy, now_us: int) -> pl.DataFrame:
@@ -36,6 +46,7 @@ def records(rows: pl.DataFrame, directory: Directory, policy: KpiPolicy, now_us:
         .otherwise(0.0),
         model=pl.lit(policy.model),
         emitted_at=pl.lit(now_us, dtype=pl.Int64),
+        **{name: pl.lit(None, kind) for name, kind in OF_REPAIRS.items()},
     )
     values, missing = _values(), _missing()
     identity = pl.concat_str(["work_unit", "period", "key"], separator="|")
@@ -107,4 +118,5 @@ FIELDS: Final = (
     *("pbt_s", "apt_s", "aust_s", "adet_s", "adot_s", "planned_down_s", "no_shift_s", "unknown_s"),
     *("pri_pq_s", "pri_gq_s", "pq", "gq", "rq", "order_id", "product"),
     *("coverage", "share_uncertain", "policy", "model", "context_missing", "emitted_at"),
+    *OF_REPAIRS,
 )

@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from streams import topology
-from streams.core.context import Context
+from streams.core.context import Context, Memo
 from streams.core.counters import REFUSED
 from streams.core.kpi.directory import Directory, directory
 from streams.core.kpi.elements import lives, slices
@@ -47,6 +47,7 @@ from streams.core.times import FOREVER_US, HOUR_US, NEVER_US, SECOND_US
 
 # Processing time after which what chunks put aside is worked in, at the next chunk or timer.
 SETTLE_US: Final = SECOND_US
+_CONTEXT: Final = (topology.SIGNAL.name, topology.PRODUCTION_ORDER.name, topology.CALENDAR.name)
 
 
 __all__ = ["Kpi", "KpiConfig"]
@@ -64,7 +65,7 @@ class Kpi:
         self.policy = policy
         self.config = config or KpiConfig()
         self._redundancy = redundancy or Redundancy()
-        self._derived: tuple[Context, int, Directory] | None = None
+        self._directory = Memo(_CONTEXT, directory)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -75,7 +76,7 @@ class Kpi:
         """Take a chunk of ot.reading.v1 in; leaves KPIs that are due."""
         if topic != topology.READING.name:
             raise ValueError(f"{topic}: the kpi stage reads {topology.READING.name} only; correct streams/topology.py")
-        ledger, known = Ledger(state), self._directory(context)
+        ledger, known = Ledger(state), self._directory.of(context)
         chosen = self._redundancy.select(frame, state, context)
         ledger.changes.update(chosen.changes)
         put_aside(ledger, frame, chosen.frame, known, self.config.silence_us, moment.now_us)
@@ -87,13 +88,7 @@ class Kpi:
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
         """Leaves KPIs that are due by time: provisional ones, and periods that ended while sources were silent."""
-        return self._evaluate(Ledger(state), self._directory(context), moment)
-
-    def _directory(self, context: Context) -> Directory:
-        # Keyed by the object too: two contexts of one version number are two workers' (or tests') contexts.
-        if self._derived is None or self._derived[0] is not context or self._derived[1] != context.version:
-            self._derived = (context, context.version, directory(context))
-        return self._derived[2]
+        return self._evaluate(Ledger(state), self._directory.of(context), moment)
 
     def _evaluate(self, ledger: Ledger, known: Directory, moment: Moment) -> Result:
         """Work in what is new, bring slices and periods of the due units up to date, then move the horizon."""

@@ -12,11 +12,12 @@ from typing import Any, Final
 import polars as pl
 
 from streams import topology
-from streams.core.alert.row import ALERT, alert_row
+from streams.core.alert.row import ALERT, UNLABELLED, alert_row
 from streams.core.alert.sentence import clock, duration
 from streams.core.derived import revised
 from streams.core.times import SECOND_US
 from streams.core.validate.clock import Turn
+from streams.core.verdict.catalogue import TELEMETRY
 
 RULE_ID: Final = "builtin.clock_skew"
 RULE_VERSION: Final = 1
@@ -42,7 +43,7 @@ def records(turns: Sequence[Turn], raw: pl.DataFrame, topic: str, begin_s: int, 
             partition, offset, broker_us = raw.select(_COORDINATES).row(turn.row)
             evidence, ingest_us = f"{topic}/{partition}/{offset}", max(0, broker_us)
         own = _own(turn, begin_s, now_us, evidence, ingest_us)
-        rows.append({**own, "unit": "s", "message": _message(turn, now_us), "context_missing": []})
+        rows.append({**own, **UNLABELLED, "unit": "s", "message": _message(turn, now_us)})
     alerts = revised(pl.DataFrame(rows, schema=ALERT, orient="row"))
     return {topology.ALERT.name: alerts.select(pl.col(name).cast(kind) for name, kind in ALERT.items())}
 
@@ -73,6 +74,7 @@ def _own(turn: Turn, begin_s: int, now_us: int, evidence: str, ingest_us: int) -
         consequence=_CONSEQUENCE,
         response=_response(event.was_us if ended else event.offset_us),
         evidence=(evidence,),
+        domain=TELEMETRY,
     )
 
 

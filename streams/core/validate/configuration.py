@@ -14,12 +14,13 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from streams import topology
-from streams.core.alert.row import ALERT, alert_row
+from streams.core.alert.row import ALERT, UNLABELLED, alert_row
 from streams.core.alert.sentence import clock, duration
 from streams.core.derived import revised
 from streams.core.dictionary import Fault
 from streams.core.stage import Change, Moment, Result, Table
 from streams.core.times import SECOND_US
+from streams.core.verdict.catalogue import TELEMETRY
 
 # The task that tells.
 PARTITION: Final = 0
@@ -136,8 +137,9 @@ def _row(row: Mapping[str, Any], fault: Faulty | None, now_us: int) -> dict[str,
         consequence=_CONSEQUENCE,
         response="" if fault is None else fault.detail,
         evidence=(),
+        domain=TELEMETRY,
     )
-    return {**own, "signal_name": row["name"], "context_missing": [], "message": _message(row, fault, now_us)}
+    return {**own, **UNLABELLED, "signal_name": row["name"], "message": _message(row, fault, now_us)}
 
 
 def _message(row: Mapping[str, Any], fault: Faulty | None, now_us: int) -> str:

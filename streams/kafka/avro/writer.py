@@ -63,7 +63,7 @@ def core(schema: Any) -> tuple[Any, bool]:
 
 
 def dtype(schema: Any) -> pl.DataType:
-    """The column type of a stripped Avro type; times are plain integers, maps lists of key and value."""
+    """The column type of a stripped Avro type; times are integers, maps lists of key and value, records structs."""
     kind, _ = core(schema)
     if isinstance(kind, str) and kind in PRIMITIVES:
         return PRIMITIVES[kind]
@@ -71,11 +71,15 @@ def dtype(schema: Any) -> pl.DataType:
         return pl.List(dtype(kind["items"]))
     if isinstance(kind, Mapping) and kind["type"] == "map":
         return pl.List(pl.Struct({"key": pl.String(), "value": dtype(kind["values"])}))
+    if isinstance(kind, Mapping) and kind["type"] == "record":
+        return pl.Struct({part["name"]: dtype(part["type"]) for part in kind["fields"]})
     if isinstance(kind, Mapping) and kind["type"] == "enum":
         return pl.String()
     if isinstance(kind, Mapping) and kind["type"] == "fixed":
         return pl.Binary()
-    raise contracts.ContractError(f"contracts hold primitives, enums, fixed, arrays and maps of these, not {kind}")
+    raise contracts.ContractError(
+        f"contracts hold primitives, enums, fixed, records, arrays and maps of these, not {kind}"
+    )
 
 
 def columns(schema: contracts.Schema) -> pl.Schema:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from streams.core.alert.chunk import judge_sorted
-from streams.core.alert.late.replay import Past, Replay, replayed, sort_known
+from streams.core.alert.late.replay import Past, Replay, Until, replayed, sort_known
 from streams.core.alert.late.sentence import RETRACTED
 from streams.core.alert.late.tables import Told
 from streams.core.alert.rule import Rule
@@ -26,8 +27,7 @@ from streams.core.past.index import BLOCK, BUCKET_US
 from streams.core.stage import Span
 from streams.core.times import FOREVER_US, NEVER_US, microseconds
 
-# Pairs that one result tells of: others wait while it is made.
-AT_ONCE: Final = 8
+AT_ONCE: Final = 8  # pairs that one result tells of: others wait while it is made
 Key = tuple[str, str]
 _COLUMNS: Final = (*READING, *COORDINATES)
 
@@ -49,7 +49,7 @@ class Reach:
     base_us: int
     to_us: int
     over_us: int
-    until_us: int
+    until: Until
     start: Told | None
     width_us: int = BUCKET_US
 
@@ -57,9 +57,10 @@ class Reach:
         """What the condition should have told, up to the end of the reach."""
         fresh = Condition(*self.key, 0, "", "", "", "", None, "", "")
         if self.start is not None:
-            fresh.phase, fresh.begin_time, fresh.active_time = ACTIVE, self.start.begin_time, self.start.active_time
+            fresh.phase, fresh.work_center = ACTIVE, self.start.work_center
+            fresh.begin_time, fresh.active_time = self.start.begin_time, self.start.active_time
         # Nothing passes at the end itself: what is due then is told in what follows.
-        return replayed(past.changes(), self.rule, min(clock_us, self.to_us - 1), self.until_us, fresh)
+        return replayed(past.changes(), self.rule, min(clock_us, self.to_us - 1), self.until, fresh)
 
 
 def reach_of(key: Key, first_us: int, last_us: int, told: Sequence[Told], compiled: Compiled) -> Reach:
@@ -81,8 +82,8 @@ def reach_of(key: Key, first_us: int, last_us: int, told: Sequence[Told], compil
     over_us = microseconds(rule.condition.over_s)
     base_us = from_us if not over_us else from_us // over_us * over_us - over_us
     to_us = last_us // BUCKET_US * BUCKET_US + BUCKET_US
-    until_us = int(compiled.pair_until[pair])
-    return Reach(key, rule, pair, first_us, last_us, from_us, base_us, to_us, over_us, until_us, start)
+    until = partial(compiled.until, pair)
+    return Reach(key, rule, pair, first_us, last_us, from_us, base_us, to_us, over_us, until, start)
 
 
 def agrees(reach: Reach, replay: Replay, told: Sequence[Told]) -> bool:
@@ -152,8 +153,7 @@ class Back:
     def take(self, frame: pl.DataFrame) -> None:
         """Rows of what is wanted; those of other signals are left out."""
         frame = self._select(frame)
-        slot = self.compiled.slot(frame["signal_id"])
-        mine = np.append(self._slots, False)[slot]
+        mine = np.append(self._slots, False)[self.compiled.slot(frame["signal_id"])]
         self.rows = pl.concat([self.rows, frame.filter(pl.Series(mine)).select(_COLUMNS)], rechunk=False)
 
     def left(self) -> bool:

@@ -131,7 +131,7 @@ class Correction:
             Transition(
                 replace(condition),
                 "cleared" if over else "active",
-                excursion.why if over and excursion.why == "signal_removed" else reason,
+                excursion.why if over and excursion.why in {"signal_removed", "moved"} else reason,
                 at,
                 # What closed an alert beyond the end of the reach was not read again.
                 reading=self.past.reading(at, inclusive=delay_us == 0) if at < self.reach.to_us else None,

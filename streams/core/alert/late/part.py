@@ -119,7 +119,7 @@ class Late:
     def _since(self, state: Tables) -> pl.DataFrame:
         """Rows of SINCE that are new: rules that are, or have other conditions."""
         known = dict(state[SINCE.name].select(pl.col("rule_id", "condition").cast(pl.String)).iter_rows())
-        now = _newest_us(state)
+        now = newest_us(state)
         new = [
             (rule.id, rule.condition.fingerprint, now)
             for rule in self._rules.values()
@@ -128,7 +128,7 @@ class Late:
         return pl.DataFrame(new, schema=SINCE.schema, orient="row")
 
     def _oldest_us(self, state: Tables) -> int:
-        return max(_newest_us(state) - self._horizon_us, NEVER_US)
+        return max(newest_us(state) - self._horizon_us, NEVER_US)
 
     def _waiting(
         self, rows: pl.DataFrame, compiled: Compiled, state: Tables, new: pl.DataFrame, moment: Moment
@@ -161,7 +161,7 @@ def _heard(frame: pl.DataFrame, waiting: pl.DataFrame) -> pl.DataFrame | None:
     return frame.join(waiting.select("signal_id").unique(), on="signal_id", how="semi", maintain_order="left")
 
 
-def _newest_us(state: Tables) -> int:
+def newest_us(state: Tables) -> int:
     """Event time at present: that of the newest reading so far; of a recording that is replayed, long ago."""
     times = state["source"]["last_time"]
     return int(times.max()) if len(times) else NEVER_US  # type: ignore[arg-type]

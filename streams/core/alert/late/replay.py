@@ -5,7 +5,7 @@ The readings go through the same transition table as when they came, but in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,27 +44,34 @@ class Replay:
     condition: Condition
 
 
-def replayed(changes: Iterable[tuple[int, bool]], rule: Rule, clock_us: int, until_us: int, fresh: Condition) -> Replay:
-    """Let what readings decide, (event time, whether the condition holds) by time, pass up to `clock_us`.
+# Up to when a rule watches a signal of a line from some event time on, and why no longer.
+Until = Callable[[str, int], tuple[int, str]]
 
-    From `until_us` on the rule does not watch the signal. `fresh` is the condition before: normal, or active.
+
+def replayed(
+    changes: Iterable[tuple[int, bool, str]], rule: Rule, clock_us: int, until: Until, fresh: Condition
+) -> Replay:
+    """Let what readings decide, (event time, whether the condition holds, line) by time, pass up to `clock_us`.
+
+    `fresh` is the condition before: normal, or active.
     """
     condition, told = fresh, list[Transition]()
     begin = fresh.begin_time if fresh.phase == alert_state.ACTIVE else None
     active = fresh.active_time
     on_us, off_us = rule.condition.delays_us
-    for event_time, holds in changes:
-        if event_time >= until_us:
-            break
-        told += alert_state.advance(condition, event_time, NEVER_US, None)
+    for event_time, holds, line in changes:
+        told += _passed(condition, event_time, until)
+        if condition.work_center != line:
+            told += alert_state.withdrawn(condition, event_time, "moved")
+            condition.work_center = line
+        if condition.phase == alert_state.NORMAL and event_time >= until(line, event_time)[0]:
+            continue
         if holds:
             alert_state.began(condition, event_time, on_us, None, "")
         else:
             alert_state.ended(condition, event_time, off_us)
         told += alert_state.advance(condition, event_time, NEVER_US, None)
-    told += alert_state.advance(condition, min(clock_us, until_us), NEVER_US, None)
-    if until_us <= clock_us:
-        told += alert_state.withdrawn(condition, until_us, "signal_removed")
+    told += _passed(condition, clock_us, until)
     found: dict[int, Excursion] = {}
     if begin is not None:
         found[begin] = Excursion(begin, active)
@@ -76,6 +83,16 @@ def replayed(changes: Iterable[tuple[int, bool]], rule: Rule, clock_us: int, unt
             cleared, why = transition.event_time, transition.reason
             found[one.begin_time] = replace(found[one.begin_time], end=one.end_time, cleared=cleared, why=why)
     return Replay(list(found.values()), condition)
+
+
+def _passed(condition: Condition, clock_us: int, until: Until) -> Iterator[Transition]:
+    """Let time pass, at most as long as the rule watches the signal there."""
+    if condition.phase == alert_state.NORMAL:
+        return
+    until_us, why = until(condition.work_center, condition.begin_time)
+    yield from alert_state.advance(condition, min(clock_us, until_us), NEVER_US, None)
+    if until_us <= clock_us:
+        yield from alert_state.withdrawn(condition, until_us, why)
 
 
 class Past:
@@ -92,11 +109,12 @@ class Past:
         self._times: Integers = known["event_time"].to_numpy()
         self._good = known["quality"].to_numpy() < BAD
 
-    def changes(self) -> list[tuple[int, bool]]:
-        """What readings decide, where it is not what the one before had decided."""
+    def changes(self) -> list[tuple[int, bool, str]]:
+        """What readings decide and of which line, where it is not what the one before had decided."""
         decided = self._judged.filter(pl.col("holds").is_not_null())
-        changed = decided.filter(pl.col("holds").ne_missing(pl.col("holds").shift(1)))
-        return list(changed.select("event_time", "holds").iter_rows())
+        said = pl.struct("holds", pl.col("work_center").cast(pl.String))
+        changed = decided.filter(said.ne_missing(said.shift(1)))
+        return list(changed.select("event_time", "holds", pl.col("work_center").cast(pl.String)).iter_rows())
 
     def row(self, event_time: int, *, inclusive: bool) -> dict[str, Any] | None:
         """The last judged reading before (or, `inclusive`, at) a time."""

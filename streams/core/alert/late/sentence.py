@@ -1,11 +1,11 @@
-"""A correction in one sentence: what had been told, what late readings show. Enters: a transition. Leaves: a text."""
+"""A correction in one sentence: what had been told, what late readings show. Enters: the facts. Leaves: a text."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from streams.core.alert.sentence import NOBODY, Facts, clock, sentence
-from streams.core.alert.state import Transition, Was
+from streams.core.alert.state import Was
 
 LATE: Final = "late"
 STANDS: Final = "stands"
@@ -14,15 +14,17 @@ MERGED: Final = "merged"
 CORRECTIONS: Final = (LATE, STANDS, RETRACTED, MERGED)
 
 
-def corrected(facts: Facts, transition: Transition) -> str:
-    """One sentence about a revision that late readings brought about, with a full stop."""
-    was = transition.was
-    if transition.reason in {RETRACTED, MERGED}:
-        return _withdrawn(facts, transition)
+def corrected(facts: Facts, was: Was | None, cause: str | None) -> str:
+    """One sentence about a revision that late readings brought about, with a full stop.
+
+    `was` is what had been told before, `cause` the alert that this one is a part of.
+    """
+    if facts.reason in {RETRACTED, MERGED}:
+        return _withdrawn(facts, cause)
     text = sentence(facts)[:-1]
-    if transition.cause is not None:
-        return f"{text.removesuffix(NOBODY)}; a part of {transition.cause}, which late readings split."
-    if transition.reason == STANDS:
+    if cause is not None:
+        return f"{text.removesuffix(NOBODY)}; a part of {cause}, which late readings split."
+    if facts.reason == STANDS:
         return f"{text}; late readings of that time confirm it."
     if was is None or was.state == RETRACTED:
         again = " after all" if was is not None else ""
@@ -48,17 +50,17 @@ def _changes(facts: Facts, was: Was) -> str:
     return " and ".join(changed) or "it is told anew"
 
 
-def _withdrawn(facts: Facts, transition: Transition) -> str:
+def _withdrawn(facts: Facts, cause: str | None) -> str:
     begin = clock(facts.begin_us, facts.told_us)
     told = f"{begin} on" if facts.end_us is None else f"{begin} to {clock(facts.end_us, facts.told_us)}"
     where = f" at {facts.where}" if facts.where else ""
     text = f"{facts.name}{where}: {facts.kind} {facts.title!r}, told from {told}, "
-    if transition.reason == MERGED:
-        text += f"is part of {transition.cause}: late readings show that it had not ended in between"
+    if facts.reason == MERGED:
+        text += f"is part of {cause}: late readings show that it had not ended in between"
     else:
         text += "is retracted: late readings show that its condition did not hold, or not for its delay"
     text = text[:1].upper() + text[1:]
     if facts.backlog:
         return f"{text}; nobody was called."
     called = f"{facts.owner}, who was called for it" if facts.owner else "who was called for it"
-    return f"{text}; {called}, need not respond to it." if transition.reason == RETRACTED else f"{text}."
+    return f"{text}; {called}, need not respond to it." if facts.reason == RETRACTED else f"{text}."

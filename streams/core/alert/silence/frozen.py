@@ -125,7 +125,7 @@ def tell(found: Sequence, seen: Moves, watched: Watched, ledger: Ledger, past_us
         standing = standing_of(
             rule, watched.signals["signal_id"][own], int(begin[index]), at_us,
             limit=float(watched.frozen_us[own]) / SECOND_US, value=float(seen.value[at[index]]),
-            evidence=evidence, **place(watched, own),
+            evidence=evidence, **place(watched, own, found.line(int(seen.row[at[index]]))),
         )  # fmt: skip
         ledger.raised(standing, annunciated=at_us >= past_us)
 

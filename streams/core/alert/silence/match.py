@@ -59,10 +59,10 @@ class Node:
 class Watched:
     """What the rules mean for one dictionary. Arrays are by slot; rule numbers are NONE where no rule watches.
 
-    `signals` has a row per slot: signal_id, source_id, site, tenant, work_center, valid_to, state_signal (of its
-    machine). `missing_us`, `bad_us`, `frozen_us` are limits (FOREVER_US: none); `gap_us` is how far apart readings may
-    be; `asks` tells whether the machine's state matters (`states`: the signals that tell it). `leap_us` (by the
-    code of a source) is how far its stamps may leap; `limits` has source_id, work_center, limit_us of `nodes`.
+    `signals` has a row per slot: signal_id, source_id, site, tenant, work_center, valid_from, valid_to, state_signal
+    (of its machine). `missing_us`, `bad_us`, `frozen_us` are limits (FOREVER_US: none); `gap_us` is how far apart
+    readings may be; `asks` tells whether the machine's state matters (`states`: the signals that tell it). `leap_us`
+    (by the code of a source) is how far its stamps may leap; `limits` has source_id, work_center, limit_us of `nodes`.
     """
 
     rules: tuple[Rule, ...]
@@ -106,6 +106,13 @@ class Watched:
             and self.signals["valid_to"][slot] > clock_us
         )
 
+    def moved(self, standing: Standing) -> int | None:
+        """Since when the signal of an alert belongs to another line; None: it does not."""
+        slot = int(self.slot(pl.Series([standing.signal_id], dtype=ID))[0])
+        if slot < 0 or self.signals["work_center"][slot] == standing.work_center:
+            return None
+        return int(self.signals["valid_from"][slot])
+
     def _id(self, number: int) -> str:
         return self.rules[number].id if number >= 0 else ""
 
@@ -123,9 +130,8 @@ def compile_watch(rules: Sequence[Rule], signals: pl.DataFrame, assets: pl.DataF
     rows = _with_state(entries).filter(keep)
     period_us = rows["period_ms"].fill_null(0).to_numpy() * 1000
     ids = rows["signal_id"].cast(ID)
-    kept = rows.select(
-        pl.col("signal_id", "source_id", "site", "tenant", "work_center", "state_signal").cast(ID), "valid_to"
-    )
+    named = pl.col("signal_id", "source_id", "site", "tenant", "work_center", "state_signal").cast(ID)
+    kept = rows.select(named, "valid_from", "valid_to")
     number_of = number[FROZEN]
     asks = np.array([n >= 0 and bool(_watch(rules[n]).unless) for n in number_of], dtype=np.bool_)
     asks &= kept["state_signal"].is_not_null().to_numpy()

@@ -1,34 +1,26 @@
-"""Alerts on silence as records of `ops.alert.v1`. In: transitions, rules, context. Out: a frame of the contract."""
+"""Alerts on silence as records of `ops.alert.v1`. In: transitions, rules. Out: bare rows; their sentences."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from streams.core.alert.enrich import enrich, enrich_nodes
-from streams.core.alert.row import ALERT, OWN, alert_row
+from streams.core.alert.row import BARE, alert_row
 from streams.core.alert.rule import Rule
 from streams.core.alert.silence.sentence import Facts, sentence
 from streams.core.alert.silence.tables import Told
-from streams.core.alert.silence.watch import BAD_QUALITY, FROZEN, OF_NODES
-from streams.core.context import Context
-from streams.core.derived import revised
+from streams.core.alert.silence.watch import BAD_QUALITY, FROZEN
 
 
-def records(told: Sequence[Told], rules: Mapping[str, Rule], context: Context, now_us: int) -> pl.DataFrame:
-    """One row per transition, by event time; `rules` by id, without those that are gone."""
-    frames = []
-    for nodes in (False, True):
-        own = [one for one in told if (one.standing.type in OF_NODES) == nodes]
-        if own:
-            rows = [_own(one, rules.get(one.standing.rule_id), now_us) for one in own]
-            frame = revised(pl.DataFrame(rows, schema=OWN, orient="row"))
-            zones = pl.Series("zone", [one.standing.zone for one in own], dtype=pl.String)
-            found = enrich_nodes(frame.with_columns(zones), context) if nodes else enrich(frame, context)
-            frames.append(_explained(found, own, rules))
-    return pl.concat(frames).sort("event_time", "alert_id", "revision")
+def records(told: Sequence[Told], rules: Mapping[str, Rule], now_us: int) -> pl.DataFrame:
+    """One row (BARE) per transition, by event time; `rules` by id, without those that are gone."""
+    of_rules = [rules.get(one.standing.rule_id) for one in told]
+    rows = [_own(one, rule, now_us) | _beside(one, rule) for one, rule in zip(told, of_rules, strict=True)]
+    frame = pl.DataFrame(rows, schema=BARE, orient="row")
+    return frame.sort("event_time", "alert_id", "revision", maintain_order=True)
 
 
 def _own(told: Told, rule: Rule | None, now_us: int) -> dict[str, Any]:
@@ -65,41 +57,45 @@ def _own(told: Told, rule: Rule | None, now_us: int) -> dict[str, Any]:
         annunciated=standing.annunciated,
         cause_alert_id=standing.cause,
         members=standing.members,
+        domain=None if rule is None else rule.domain,
     )
 
 
-def _explained(frame: pl.DataFrame, told: Sequence[Told], rules: Mapping[str, Rule]) -> pl.DataFrame:
-    """`frame` with its sentences; a limit is a span of time here, in s."""
-    units = [row if one.standing.type == FROZEN else "s" for row, one in zip(frame["unit"], told, strict=True)]
-    messages = [
-        _message(row, one, rules.get(row["rule_id"])) for row, one in zip(frame.rows(named=True), told, strict=True)
-    ]
-    told_as = {"unit": pl.Series(units, dtype=pl.String), "message": pl.Series(messages, dtype=pl.String)}
-    return frame.with_columns(**told_as).select(ALERT.names())
-
-
-def _message(row: Mapping[str, Any], told: Told, rule: Rule | None) -> str:
+def _beside(told: Told, rule: Rule | None) -> dict[str, Any]:
+    """What a bare row has beside the fields of OWN."""
     standing = told.standing
+    say = {"type": standing.type, "owner": "" if rule is None else rule.owner, "limit_s": standing.limit}
+    return {
+        "say": json.dumps(say, ensure_ascii=False),
+        "activities": None if rule is None else rule.activities,
+        "zone": standing.zone,
+        # A limit is a span of time here.
+        "unit_as": None if standing.type == FROZEN else "s",
+    }
+
+
+def message(row: Mapping[str, Any], say: Mapping[str, Any]) -> str:
+    """The sentence of a labelled row; `reason` is that of the transition."""
     return sentence(
         Facts(
-            state=told.state,
-            reason=told.reason,
-            type=standing.type,
-            name=row["signal_name"] or standing.signal_id or standing.source_id or standing.zone or "",
-            source=standing.source_id,
-            value=standing.value,
+            state=row["state"],
+            reason=row["reason"],
+            type=say["type"],
+            name=row["signal_name"] or row["signal_id"] or row["source_id"] or row["zone"] or "",
+            source=row["source_id"],
+            value=row["value"],
             unit=row["unit"],
-            limit_s=standing.limit,
-            begin_us=standing.begin_time,
+            limit_s=say["limit_s"],
+            begin_us=row["begin_time"],
             end_us=row["end_time"],
             told_us=row["detection_time"],
             where=row["asset_path"] or row["work_unit"] or row["work_center"],
-            nodes=tuple(standing.members),
+            nodes=tuple(row["members"]),
             order=row["order_id"],
             product=row["product"],
-            cause=standing.cause,
-            called=standing.annunciated,
-            owner=row["owner"] or ("" if rule is None else rule.owner),
+            cause=row["cause_alert_id"],
+            called=row["annunciated"],
+            owner=row["owner"] or say["owner"],
             response=row["response"],
         )
     )

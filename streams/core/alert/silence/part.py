@@ -117,6 +117,8 @@ class Silence:
                 ledger.cleared(standing, "rule_changed", at_us)
             elif watched.slots and not watched.watches(standing, at_us):
                 ledger.cleared(standing, "signal_removed", at_us)
+            elif (moved_us := watched.moved(standing)) is not None and moved_us <= at_us:
+                ledger.cleared(standing, "moved", max(moved_us, standing.begin_time))
 
 
 def _signal_rows(
@@ -134,7 +136,7 @@ def _signal_rows(
     value = carried.value.copy()
     value[moves.slot[moved]] = moves.value[moved]
     columns["offset"] = found.offset[heard.row[last]]
-    taken = found.frame.select("source_id", partition="_partition")[place]
+    taken = found.frame.select("source_id", "work_center", partition="_partition")[place]
     rows = pl.DataFrame(
         {"signal_id": watched.signals["signal_id"].gather(carried.slots[slot]), "value": value[slot], **columns}
     )

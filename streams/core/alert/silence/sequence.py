@@ -35,7 +35,9 @@ from streams.core.alert.silence.tables import SIGNAL, SOURCE
 from streams.core.times import NEVER_US
 
 T = TypeVar("T", bound=np.generic)
-_COLUMNS: Final = tuple(name for name in SIGNAL.schema if name not in {*SIGNAL.key, "source_id", "value"})
+_COLUMNS: Final = tuple(
+    name for name in SIGNAL.schema if name not in {*SIGNAL.key, "source_id", "work_center", "value"}
+)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,11 @@ class Sequence:
         """When the record of a row was received, and its coordinates."""
         place = row if self.order is None else int(self.order[row])
         return self.frame["ingest_time"][place], coordinates(self.frame["_partition"][place], int(self.offset[row]))
+
+    def line(self, row: int) -> str:
+        """The line that a row was sent for."""
+        line: str = self.frame["work_center"][row if self.order is None else int(self.order[row])]
+        return line
 
 
 def coordinates(partition: int, offset: int) -> str:

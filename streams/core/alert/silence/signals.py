@@ -104,7 +104,8 @@ def over(
             elif long[kind][index]:
                 cause = _cause(watched, own, int(begun[BAD_QUALITY][index])) if kind == MISSING else None
                 evidence = coordinates(found.frame["_partition"][0], int(offset[kind][index]))
-                ledger.passed(alert(watched, kind, own, int(begun[kind][index]), evidence, cause), at_us, *shown)
+                line = found.line(int(row[index]))
+                ledger.passed(alert(watched, kind, own, int(begun[kind][index]), evidence, cause, line), at_us, *shown)
 
 
 def _suspect(
@@ -120,21 +121,23 @@ def _suspect(
     return np.flatnonzero(suspect)
 
 
-def alert(watched: Watched, kind: str, slot: int, begin_us: int, evidence: str, cause: str | None) -> Standing:
-    """A new alert of type `kind` on the signal in `slot`, active since the limit has passed."""
+def alert(
+    watched: Watched, kind: str, slot: int, begin_us: int, evidence: str, cause: str | None, line: str
+) -> Standing:
+    """A new alert of type `kind` on the signal in `slot`, last sent for `line`; active since the limit has passed."""
     rule = watched.rules[watched.number[kind][slot]]
     limit_us = int((watched.missing_us if kind == MISSING else watched.bad_us)[slot])
     return standing_of(
         rule, watched.signals["signal_id"][slot], begin_us, begin_us + limit_us,
-        limit=limit_us / SECOND_US, evidence=evidence, cause=cause, **place(watched, slot),
+        limit=limit_us / SECOND_US, evidence=evidence, cause=cause, **place(watched, slot, line),
     )  # fmt: skip
 
 
-def place(watched: Watched, slot: int) -> dict[str, str | None]:
-    """Where a signal belongs: site, tenant, line, source, and the signal itself."""
+def place(watched: Watched, slot: int, line: str) -> dict[str, str | None]:
+    """Where a signal that was sent for `line` belongs: site, tenant, line, source, and the signal itself."""
     row = watched.signals.row(slot, named=True)
-    return {name: row[name] for name in ("tenant", "work_center", "source_id", "signal_id")} | {
-        "site": row["site"] or "", "zone": None
+    return {name: row[name] for name in ("tenant", "source_id", "signal_id")} | {
+        "site": row["site"] or "", "work_center": line, "zone": None
     }  # fmt: skip
 
 
@@ -146,7 +149,12 @@ def stand(
     slot = watched.slot(signals["signal_id"])
     now = signals.join(sources, on="source_id", how="left", maintain_order="left", suffix="_now")
     clock, active = now["clock_time"].fill_null(NEVER_US).to_numpy(), now["active_us_now"].fill_null(0).to_numpy()
-    watched_now = (slot >= 0) & (watched.signals["valid_to"].to_numpy()[slot] > clock if watched.slots else slot >= 0)
+    watched_now = slot >= 0
+    if watched.slots:
+        entries = watched.signals[slot]
+        # What was sent on another line is the task's there.
+        moved = (entries["work_center"] != now["work_center"]).fill_null(value=False).to_numpy()
+        watched_now &= (entries["valid_to"].to_numpy() > clock) & ~(moved & (entries["valid_from"].to_numpy() <= clock))
     bad = now["bad_time"].fill_null(NEVER_US).to_numpy()
     begun = {BAD_QUALITY: (bad, "bad_active_us", "bad_offset", watched.bad_us),
              MISSING: (now["last_time"].to_numpy(), "active_us", "offset", watched.missing_us)}  # fmt: skip
@@ -159,7 +167,8 @@ def stand(
                 continue
             cause = _cause(watched, own, int(bad[index])) if kind == MISSING else None
             evidence = coordinates(now["partition"][int(index)], now[offset][int(index)])
-            standing = alert(watched, kind, own, int(begin[index]), evidence, cause)
+            line = now["work_center"][int(index)]
+            standing = alert(watched, kind, own, int(begin[index]), evidence, cause, line)
             ledger.raised(standing, annunciated=settled or int(clock[index]) >= past_us)
 
 

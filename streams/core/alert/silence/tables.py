@@ -24,15 +24,16 @@ NODE: Final = Table(
     pl.Schema({"source_id": ID, "work_center": ID, "heard_time": pl.Int64(), "evidence": pl.String()}),
     key=("source_id", "work_center"),
 )
-# The last reading of a signal: of which source, and how long that had been there by then (`active_us`). The same of the
-# reading that began a run of bad ones (`bad_time` null: it is not bad). Of the last value that could be judged:
-# the time worked until then, and where its two runs began (`frozen.py`).
+# The last reading of a signal: of which source and line, and how long that had been there by then (`active_us`). The
+# same of the reading that began a run of bad ones (`bad_time` null: it is not bad). Of the last value that could be
+# judged: the time worked until then, and where its two runs began (`frozen.py`).
 SIGNAL: Final = Table(
     "silence_signal",
     pl.Schema(
         {
             "signal_id": ID,
             "source_id": ID,
+            "work_center": ID,
             "last_time": pl.Int64(),
             "active_us": pl.Int64(),
             "partition": pl.Int32(),

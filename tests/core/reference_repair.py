@@ -1,0 +1,55 @@
+"""Repair times, computed plainly: sums of fractions, one by one. Enters: incidents. Leaves: sums by place and month."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+Row = dict[str, Any]
+# KPI, site, line, machine, asset, failure mode, month.
+Key = tuple[str, str, str, str, str | None, str | None, str]
+# Sum of the times in s, failures in it, failures left out.
+Sums = tuple[Fraction, int, int]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def repairs(rows: Sequence[Row]) -> dict[Key, Sums]:
+    """What MTTR is the quotient of."""
+    newest: dict[str, Row] = {}
+    for row in rows:
+        known = newest.get(row["incident_id"])
+        if known is None or known["revision"] < row["revision"]:
+            newest[row["incident_id"]] = row
+    sums: dict[Key, Sums] = {}
+    orders = set()
+    for row in sorted(newest.values(), key=lambda row: (row["fault_at"], row["incident_id"])):
+        if row["state"] != "closed" or row["verdict"] == "expected":
+            continue
+        by = row["repaired_source"] or row["arrived_source"] or row["verified_source"]
+        if by and (row["site"], by) in orders:
+            continue
+        orders.add((row["site"], by))
+        month = f"{EPOCH + timedelta(microseconds=row['fault_at']):%Y-%m}"
+        line = row["work_centers"][0] if row["work_centers"] else ""
+        asset = row["assets"][0] if row["assets"] else None
+        for kpi, field in (("mttr_iso", "down_s"), ("mttr_smrp", "repair_s")):
+            key = (kpi, row["site"], line, unit(row, line), asset, row["failure_mode"], month)
+            total, events, excluded = sums.get(key, (Fraction(0), 0, 0))
+            if row[field] is None:
+                sums[key] = (total, events, excluded + 1)
+            else:
+                sums[key] = (total + Fraction(round(row[field] * 1_000_000), 1_000_000), events + 1, excluded)
+    return sums
+
+
+def unit(row: Row, line: str) -> str:
+    """The machine, by the path; else by the KPIs, if they name one only."""
+    parts = (row["asset_path"] or "").split("/")
+    for here, following in itertools.pairwise(parts):
+        if here == line:
+            return str(following)
+    units = {kpi.split("/")[2] for kpi in row["kpis"] if kpi.split("/")[1] == line}
+    return units.pop() if len(units) == 1 else ""

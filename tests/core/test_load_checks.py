@@ -1,0 +1,199 @@
+"""Records that cannot be: contradictions, hierarchies that lead nowhere, times in an impossible order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.core.load.checks import Judged, judge
+from streams.core.load.take import ROW
+
+DAY = 86_400_000_000
+HOUR = 3_600_000_000
+# 2026-01-01
+BASE = 1_767_225_600_000_000
+NOW = BASE + 30 * DAY
+ASSET = pl.Schema({"asset_id": pl.String(), "parent_id": pl.String(), "path": pl.String()})
+
+
+def judged(kind: str, key: str, rows: Sequence[dict[str, Any]], known: pl.DataFrame | None = None) -> Judged:
+    """The verdict on rows numbered from 1."""
+    numbered = [{**row, ROW: place} for place, row in enumerate(rows, 1)]
+    there = ASSET.to_frame() if known is None else known
+    return judge(kind, key, pl.DataFrame(numbered, infer_schema_length=None), there, NOW)
+
+
+def assets(*rows: tuple[str, str | None, str]) -> list[dict[str, Any]]:
+    """Rows of asset, parent, path."""
+    return [dict(zip(("asset_id", "parent_id", "path"), row, strict=True)) for row in rows]
+
+
+def ids(found: Judged, name: str = "asset_id") -> list[str]:
+    """Which records are good."""
+    return found.records[name].to_list()
+
+
+def refused(found: Judged) -> dict[int, str]:
+    """Why each row was refused."""
+    return dict(found.refused.select("row", "problem").iter_rows())
+
+
+def test_assets_whose_parents_are_nowhere_are_refused_with_all_below_them() -> None:
+    """Below an orphan everything hangs in the air; what reaches the top is loaded."""
+    found = judged("asset", "asset_id", assets(("a", None, "a"), ("b", "a", "b"), ("c", "x", "c"), ("d", "c", "d")))
+    assert ids(found) == ["a", "b"]
+    assert set(refused(found).values()) == {"an asset above it is nowhere"}
+    assert found.refused["value"].to_list() == ["c -> x", "c -> x"]
+
+
+def test_a_cycle_is_refused_with_its_way_and_what_hangs_below_it() -> None:
+    """Where e is above f and f above e nobody is at the top; the way is told so that one can be corrected."""
+    found = judged("asset", "asset_id", assets(("e", "f", "e"), ("f", "e", "f"), ("g", "e", "g"), ("a", None, "a")))
+    assert ids(found) == ["a"]
+    assert found.refused["value"].to_list() == ["cycle e -> f -> e", "cycle f -> e -> f", "cycle g -> e -> f -> e"]
+
+
+def test_a_parent_that_was_loaded_before_is_there() -> None:
+    """Files come in parts."""
+    known = pl.DataFrame(assets(("top", None, "top")), schema=ASSET)
+    assert ids(judged("asset", "asset_id", assets(("b", "top", "b")), known)) == ["b"]
+
+
+def test_two_rows_of_one_version_that_differ_are_both_refused_and_equal_ones_are_one() -> None:
+    """Nobody knows which of the two is right; a row that is repeated says nothing new."""
+    found = judged("asset", "asset_id", assets(("a", None, "a"), ("a", None, "a"), ("b", None, "b"), ("b", None, "c")))
+    assert (ids(found), found.repeats) == (["a"], 1)
+    assert sorted(refused(found)) == [3, 4]
+    assert found.refused["value"][0] == "b (rows 3, 4)"
+
+
+def test_two_assets_cannot_be_at_one_place_at_the_same_time_but_one_after_the_other() -> None:
+    """A swap of units is a version that ends and another that begins."""
+    both = [
+        {"asset_id": "old", "path": "s/l/u", "valid_from": 0, "valid_to": DAY},
+        {"asset_id": "new", "path": "s/l/u", "valid_from": DAY, "valid_to": None},
+    ]
+    assert ids(judged("asset", "asset_id", both)) == ["old", "new"]
+    both[0]["valid_to"] = DAY + 1
+    found = judged("asset", "asset_id", both)
+    assert (ids(found), refused(found)) == (["old"], {2: "another asset is at this path at the same time"})
+
+
+@pytest.mark.parametrize(
+    ("started", "finished", "precision", "good"),
+    [
+        (5 * HOUR, 4 * HOUR, "exact", False),
+        (5 * HOUR, 5 * HOUR, "exact", True),
+        (5 * HOUR, 0, "day", True),
+        (DAY, 0, "day", False),
+        (None, 4 * HOUR, "exact", True),
+    ],
+)
+def test_a_work_order_cannot_end_before_it_began(
+    started: int | None, finished: int, precision: str, good: bool
+) -> None:
+    """A day stands for any of its hours: finished on the day of the begin is possible, the day before is not."""
+    begin = None if started is None else BASE + started
+    row = {"order_id": "1", "started_at": begin, "finished_at": BASE + finished, "finished_at_precision": precision}
+    found = judged("work_order", "order_id", [row])
+    assert (ids(found, "order_id") == ["1"]) is good
+    if not good:
+        assert refused(found) == {1: "is before started_at"}
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_an_order_over_nothing_is_refused(value: float) -> None:
+    """A run time per item that is not above zero would make every effectiveness infinite or negative."""
+    row = {"order_id": "1", "planned_run_time_s": value}
+    assert refused(judged("production_order", "order_id", [row])) == {1: "is not above 0"}
+
+
+def test_a_version_that_ends_before_it_begins_is_refused() -> None:
+    """Such a version would hold at no time."""
+    row = {"change_id": "1", "valid_from": 5, "valid_to": 5}
+    assert refused(judged("change", "change_id", [row])) == {1: "is not after valid_from"}
+
+
+NAMES = st.sampled_from("abcdef")
+
+
+@given(st.dictionaries(NAMES, st.one_of(st.none(), NAMES, st.just("nowhere"))))
+def test_what_is_loaded_reaches_the_top_and_what_is_refused_does_not(parents: dict[str, str | None]) -> None:
+    """Against the plain walk up from each asset, for every hierarchy of up to six."""
+
+    def reaches(asset: str | None, steps: int = 10) -> bool:
+        return asset is None or (steps > 0 and asset in parents and reaches(parents[asset], steps - 1))
+
+    rows = assets(*((name, above, name) for name, above in parents.items()))
+    if rows:
+        assert ids(judged("asset", "asset_id", rows)) == [name for name in parents if reaches(name)]
+
+
+@pytest.mark.parametrize(
+    ("field", "time", "problem"),
+    [
+        ("started_at", NOW + 2 * DAY, "is in the future"),
+        ("started_at", 0, "is before 1990"),
+        ("planned_start", NOW + 400 * DAY, None),
+        ("planned_start", NOW + 60 * 365 * DAY, "is more than 50 years ahead"),
+        ("started_at", 1 << 61, "is in the future"),
+        ("started_at", -(1 << 61), "is before 1990"),
+    ],
+)
+def test_a_time_that_nobody_means_is_refused(field: str, time: int, problem: str | None) -> None:
+    """What happened is not ahead; 1900, 1970 and the year 9999 are words for never; also a time that has no date."""
+    found = judged("work_order", "order_id", [{"order_id": "1", field: time}])
+    assert refused(found) == ({} if problem is None else {1: problem})
+
+
+def test_a_change_that_ends_without_a_begin_is_refused_and_a_work_order_is_not() -> None:
+    """A ticket without a begin would allow everything that was; of a repair often only the end is written down."""
+    found = judged("change", "change_id", [{"change_id": "1", "end": BASE}])
+    assert refused(found) == {1: "is told without start"}
+    assert judged("work_order", "order_id", [{"order_id": "1", "finished_at": BASE}]).records.height == 1
+
+
+def addresses(*rows: tuple[str, list[str], int, int | None]) -> list[dict[str, Any]]:
+    """Rows of asset, interfaces, begin, end."""
+    return [
+        {"asset_id": asset, "path": asset, "interfaces": told, "valid_from": begin, "valid_to": end}
+        for asset, told, begin, end in rows
+    ]
+
+
+def test_an_address_belongs_to_one_asset_at_a_time() -> None:
+    """Also in other capitals, and where only one of several is shared; when an asset gives it up it is free."""
+    both = addresses(("a", ["10.0.0.1", "AA:BB"], 0, None), ("b", ["10.0.0.2", "aa:bb"], DAY, None))
+    found = judged("asset", "asset_id", both)
+    assert refused(found) == {2: "another asset is at this address at the same time"}
+    assert found.refused["value"].to_list() == ["aa:bb (like a)"]
+    given_up = addresses(("a", ["AA:BB"], 0, None), ("a", [], DAY, None), ("b", ["aa:bb"], DAY, None))
+    assert refused(judged("asset", "asset_id", given_up)) == {}
+
+
+@pytest.mark.parametrize(("begin", "end", "taken"), [(0, DAY, False), (0, DAY + 1, True), (2 * DAY, None, True)])
+def test_a_place_of_an_asset_that_is_loaded_already_is_taken(begin: int, end: int | None, taken: bool) -> None:
+    """Whatever the order of the begins is; telling the same version anew is no second claim."""
+    known = pl.DataFrame(addresses(("a", ["x"], DAY, None)), schema_overrides={"valid_to": pl.Int64})
+    rows = pl.DataFrame(addresses(("b", ["x"], begin, end)), schema_overrides={"valid_to": pl.Int64})
+    found = judge("asset", "asset_id", rows.with_row_index(ROW, 1).cast({ROW: pl.Int64}), known, NOW)
+    assert (found.records.height == 0) is taken
+    again = addresses(("a", ["x", "y"], DAY, None))
+    assert judged("asset", "asset_id", again, known).records.height == 1
+
+
+def test_what_stands_below_an_asset_that_is_refused_is_refused_too() -> None:
+    """Else it would be loaded as an orphan."""
+    found = judged(
+        "asset", "asset_id", assets(("a", None, "s"), ("b", None, "s"), ("c", "b", "s/c"), ("d", "a", "s/d"))
+    )
+    assert ids(found) == ["a", "d"]
+    assert refused(found) == {
+        2: "another asset is at this path at the same time",
+        3: "an asset above it is nowhere",
+    }

@@ -1,0 +1,259 @@
+"""Files as records: what is protected, left out, told; a large file; the same file again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams import topology
+from streams.core.load.faults import MappingFaults
+from streams.core.privacy import MARK, pseudonym
+from streams.kafka.avro import codec
+from streams.load import kinds
+from streams.load.command import Report
+from streams.load.key import KeyFault, make_key, read_key
+from streams.load.prepare import Prepared, mapped, prepare
+
+NOW = 1_800_000_000_000_000
+KEY = b"k" * 32
+ORDERS = """kind = "work_order"
+[time]
+format = "%Y-%m-%d"
+[fields]
+order_id = { column = "nr" }
+text = { column = "text" }
+actors = { column = "who", split = ";" }
+started_at = { column = "day" }
+"""
+CLEAR = ('"text" }', '"text", clear = true }')
+
+
+def prepared(folder: Path, content: str, mapping: str = ORDERS, kind: str = "work_order", key: bytes = KEY) -> Prepared:
+    """What a file and a mapping with these contents make."""
+    (folder / "m.toml").write_text(mapping)
+    (folder / "file").write_text(content)
+    return prepare(mapped(kind, folder / "m.toml"), folder / "file", lambda: key, pl.DataFrame, NOW)
+
+
+def faults(folder: Path, mapping: str, content: str = "nr,text,who,day\n", kind: str = "work_order") -> str:
+    """What a mapping is refused for."""
+    with pytest.raises(MappingFaults) as why:
+        prepared(folder, content, mapping, kind)
+    return str(why.value)
+
+
+def test_persons_become_pseudonyms_and_free_texts_are_left_out_and_counted(tmp_path: Path) -> None:
+    """A text may name anybody; the mapping may say that it names nobody."""
+    content = "nr,text,who,day\n1,ask Jane Doe,jdoe;root,2026-01-02\n2,,,2026-01-03\n"
+    found = prepared(tmp_path, content)
+    assert "text" not in found.records.columns
+    assert (found.records["actors"].to_list()[0], found.texts) == ([pseudonym("jdoe", KEY), pseudonym("root", KEY)], 1)
+    assert "1 texts left out" in Report("work_order", found, sent=True).text()
+    kept = prepared(tmp_path, content, ORDERS.replace(*CLEAR))
+    assert (kept.records["text"].to_list(), kept.texts) == (["ask Jane Doe", None], 0)
+
+
+def test_no_column_with_names_gets_into_another_field(tmp_path: Path) -> None:
+    """An id made of an account would carry it inside in clear; words that a map replaces carry nothing."""
+    template = ORDERS.replace(
+        'order_id = { column = "nr" }', 'order_id = { template = "{nr}-{who}" }\nkind = { column = "text" }'
+    )
+    told = faults(tmp_path, template)
+    assert "fields.order_id: column 'who' names persons" in told
+    assert "fields.kind: column 'text' names persons" in told
+    mapped_words = ORDERS + 'kind = { column = "text", map = { leak = "corrective" }, otherwise = "inspection" }\n'
+    found = prepared(tmp_path, "nr,text,who,day\n1,leak,,2026-01-02\n2,call Jane,,2026-01-02\n", mapped_words)
+    assert found.records["kind"].to_list() == ["corrective", "inspection"]
+
+
+def test_what_is_refused_is_told_without_names_and_short(tmp_path: Path) -> None:
+    """A report goes to others: broken rows and columns with names show nothing, other values 80 letters."""
+    words = ORDERS + 'priority = { column = "text", map = { x = "low" } }\n'
+    long = "9" * 500
+    found = prepared(tmp_path, f"nr,text,who,day\n1,Jane Doe,,2026-01-02\n2,x,Jane Doe\n3,x,,{long}\n", words)
+    assert found.refused.select("row", "field", "value").rows() == [
+        (1, "priority", None),
+        (2, None, None),
+        (3, "started_at", "9" * 80),
+    ]
+    shown = Report("work_order", found, sent=False)
+    assert "Jane" not in shown.text() + shown.line()
+    assert json.loads(shown.line())["refused"] == 3
+
+
+def test_every_column_that_is_missing_is_told_also_where_there_are_no_rows(tmp_path: Path) -> None:
+    """The file is of another export; nothing of it is taken."""
+    told = faults(tmp_path, ORDERS, "nrr,text,day\n")
+    assert "2 fault(s)" in told
+    assert "column 'nr': the file has no such column; did you mean 'nrr'?" in told
+    assert "column 'who'" in told
+
+
+def test_a_member_that_only_late_objects_have_is_no_missing_column(tmp_path: Path) -> None:
+    """Objects tell what they have, and a file of them has no heading; what none of them has is missing."""
+    lines = ORDERS.replace('"work_order"\n', '"work_order"\n[file]\nformat = "jsonl"\n')
+    rows = [json.dumps({"nr": str(n), "day": "2026-01-02", "text": "t"}) for n in range(20_001)]
+    found = prepared(tmp_path, "\n".join([*rows, '{"nr": "x", "day": "2026-01-02", "who": "jdoe"}']), lines)
+    assert found.records.height == 20_002
+    assert found.records["actors"].to_list()[-1] == [pseudonym("jdoe", KEY)]
+    assert "column 'who'" in faults(tmp_path, lines, "\n".join(rows[:2]))
+
+
+def test_the_key_is_asked_for_where_persons_are_named_and_not_elsewhere(tmp_path: Path) -> None:
+    """A plant that loads no persons needs no key."""
+    (tmp_path / "m.toml").write_text(ORDERS)
+    (tmp_path / "file").write_text("nr,text,who,day\n1,,,2026-01-02\n")
+    with pytest.raises(KeyFault, match="PLANTWEAVE_PSEUDONYM_KEY_FILE"):
+        prepare(mapped("work_order", tmp_path / "m.toml"), tmp_path / "file", lambda: read_key(""), pl.DataFrame, NOW)
+    nobody = ORDERS.replace('actors = { column = "who", split = ";" }\n', "")
+    (tmp_path / "m.toml").write_text(nobody)
+    said = mapped("work_order", tmp_path / "m.toml")
+    assert prepare(said, tmp_path / "file", lambda: read_key(""), pl.DataFrame, NOW).records.height == 1
+
+
+def test_after_the_key_is_deleted_nobody_can_link_old_and_new_pseudonyms(tmp_path: Path) -> None:
+    """A key is made once and never overwritten; deleted and made anew it makes other tokens of the same names."""
+    file = tmp_path / "key"
+    make_key(file)
+    with pytest.raises(KeyFault, match="delete it first"):
+        make_key(file)
+    content = "nr,text,who,day\n1,,jdoe;root,2026-01-02\n"
+    before = prepared(tmp_path, content, key=read_key(str(file))).records["actors"].to_list()[0]
+    assert before == prepared(tmp_path, content, key=read_key(str(file))).records["actors"].to_list()[0]
+    file.unlink()
+    with pytest.raises(KeyFault, match="no key can be read"):
+        read_key(str(file))
+    make_key(file)
+    after = prepared(tmp_path, content, key=read_key(str(file))).records["actors"].to_list()[0]
+    assert set(before).isdisjoint(after)
+    assert all(token.startswith(MARK) for token in after)
+
+
+SIGNALS = """kind = "signal"
+[fields]
+signal_id = { column = "id" }
+source_id = { column = "source" }
+address = { column = "id" }
+work_center = { value = "line-1" }
+enumeration = { column = "states", split = ";" }
+window_lengths_s = { column = "windows", split = "+" }
+"""
+
+
+def test_maps_and_lists_of_numbers_are_read_and_broken_ones_refused(tmp_path: Path) -> None:
+    """The dictionary can be loaded as the other kinds."""
+    content = "id,source,states,windows\na,s,0=idle; 1=a=b,10+60\nb,s,idle,\nc,s,,ten\nd,s,,\n"
+    found = prepared(tmp_path, content, SIGNALS, "signal")
+    assert found.records["signal_id"].to_list() == ["a", "d"]
+    assert found.records["enumeration"].to_list()[0] == [{"key": "0", "value": "idle"}, {"key": "1", "value": "a=b"}]
+    assert found.records["window_lengths_s"].to_list() == [[10, 60], []]
+    assert found.refused.select("row", "field").rows() == [(2, "enumeration"), (3, "window_lengths_s")]
+
+
+def test_a_cell_that_says_nothing_takes_the_default_of_the_contract(tmp_path: Path) -> None:
+    """Where the contract has no null; the records can be written."""
+    more = 'valid_from = { column = "from", format = "iso" }\nstatus = { column = "status" }\n'
+    found = prepared(tmp_path, "nr,text,who,day,from,status\n1,,,2026-01-02,,\n", ORDERS + more)
+    assert found.records.select("valid_from", "status").rows() == [(0, "planned")]
+    encoder = codec.Encoder(topology.WORK_ORDER.name, codec.single_object(), topology.WORK_ORDER.key)
+    assert len(encoder.encode(found.records)) == 1
+
+
+CELLS = (
+    "",
+    "1",
+    "-1",
+    "1e400",
+    "nan",
+    "2026-01-02",
+    "9999-12-31T23:59:59Z",
+    "99999999999",
+    "a,b",
+    "a=b",
+    "\0",
+    "s/l",
+    "🦫",
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_file_of_any_kind_its_rows_add_up_and_its_records_can_be_written(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """No row is lost, none counts twice, and no cell gets as far as to make the writer fail."""
+    kind = data.draw(st.sampled_from(list(kinds.KINDS)))
+    fields = kinds.fields(kind)
+    chosen = [name for name, one in fields.items() if one.required or data.draw(st.booleans())]
+    times = {name: ', format = "iso"' if fields[name].time else "" for name in chosen}
+    lines = [f'{name} = {{ column = "{name}"{times[name]} }}' for name in chosen]
+    mapping = "\n".join([f'kind = "{kind}"', "[file]", 'format = "jsonl"', "[fields]", *lines])
+    row = st.fixed_dictionaries({name: st.sampled_from(CELLS) for name in chosen})
+    rows = [*data.draw(st.lists(row, max_size=8)), dict.fromkeys(chosen, "1")]
+    folder = tmp_path_factory.getbasetemp()
+    found = prepared(folder, "\n".join(json.dumps(one) for one in rows), mapping, kind)
+    assert len(rows) == found.rows == found.records.height + found.refused["row"].n_unique() + found.repeats
+    topic = kinds.KINDS[kind]
+    written = codec.Encoder(topic.name, codec.single_object(), topic.key).encode(found.records)
+    assert len(written) == found.records.height
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told"),
+    [
+        ('kind = "work_order"\n[file]\nencoding = "utf-16"\n[fields]', "file.encoding: write one that holds ASCII"),
+        ('kind = "work_order"\n[file]\nencoding = "none"\n[fields]', "file.encoding"),
+        (ORDERS + 'kind = { value = "x", clear = true }\n', "fields.kind.clear: write true or false, at a free text"),
+        (ORDERS.replace("work_order", "access"), "access has no such field"),
+        (ORDERS.replace('kind = "work_order"', 'kind = "work_order"\n').replace("nr", "\udcff"), "no UTF-8"),
+    ],
+)
+def test_a_mapping_that_cannot_be_meant_is_told(tmp_path: Path, mapping: str, told: str) -> None:
+    """Each with the place in the file."""
+    (tmp_path / "m.toml").write_text(mapping, errors="surrogateescape")
+    with pytest.raises(MappingFaults, match=told):
+        mapped("work_order", tmp_path / "m.toml")
+
+
+LARGE = """
+import resource, sys
+from pathlib import Path
+import polars as pl
+from streams.load.prepare import mapped, prepare
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+mapping = mapped("work_order", Path(sys.argv[1]))
+found = prepare(mapping, Path(sys.argv[2]), bytes, pl.DataFrame, int(sys.argv[3]))
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(found.records.height, found.refused.height, (after - before) // 1024)
+"""
+
+
+def large(folder: Path, rows: int) -> tuple[int, int, int]:
+    """Records, refused rows and MiB of memory of a file of work orders; every 1,000th row is broken."""
+    (folder / "m.toml").write_text(ORDERS)
+    with (folder / "large.csv").open("w") as file:
+        file.write("nr,text,who,day\n")
+        for n in range(rows):
+            day = "never" if n % 1_000 == 0 else f"2026-01-{n % 28 + 1:02}"
+            file.write(
+                f"WO-{n},Pump {n} leaks at the seal; replace it and check the coupling again,user{n % 50},{day}\n"
+            )
+    words = [sys.executable, "-c", LARGE, str(folder / "m.toml"), str(folder / "large.csv"), str(NOW)]
+    records, refused, memory = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    return int(records), int(refused), int(memory)
+
+
+def test_a_file_of_50_mb_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """Memory is that of its records, a fraction of the file, and not that of the texts in it."""
+    rows = 530_000
+    records, refused, memory = large(tmp_path, rows)
+    assert (tmp_path / "large.csv").stat().st_size > 50_000_000
+    assert (records, refused) == (rows - rows // 1_000, rows // 1_000)
+    assert memory < 400
