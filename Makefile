@@ -20,7 +20,7 @@ help: ## this list
 demo: $(VENV)/.runtime ## the whole chain on a real broker with a simulated plant; ARGS="--for 60" without a terminal
 	@$(BIN)/python -m streams demo $(ARGS)
 
-test: lint ## lint, types, then all tests (below 10 minutes on 2 cores); ARGS goes to pytest
+test: lint ## lint, types, then all tests (about 13 minutes on 2 cores); ARGS goes to pytest
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## ruff (rules and format) and mypy (strict)
