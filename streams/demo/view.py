@@ -6,7 +6,7 @@ Colours and symbols say the same twice, so that nothing is lost without colour.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -62,7 +62,7 @@ def _head(model: Model, width: int) -> list[Text]:
     title = Text.assemble(("Plantweave", "bold"), f": simulated plant · {minutes:02d}:{seconds:02d}")
     title.append(f" · Kafka {model.bootstrap} · ")
     title.append("Ctrl-C ends it", style="bold")
-    services = Text("  ").join(_service(service) for service in model.services)
+    services = _services(model.services, width)
     figures = Text.assemble(
         (f"{model.readings_per_s:,.0f}", "bold"),
         " readings/s · ",
@@ -86,9 +86,18 @@ def _open(model: Model) -> str:
     return "-" if model.open_windows is None else f"{model.open_windows:,}"
 
 
-def _service(service: ServiceLine) -> Text:
+def _services(services: Sequence[ServiceLine], width: int) -> Text:
+    """All services in one line; where that is narrow, symbols say what words would, and only a lag is told."""
+    line = Text("  ").join(_service(service, words=True) for service in services)
+    return line if line.cell_len <= width else Text("  ").join(_service(service, words=False) for service in services)
+
+
+def _service(service: ServiceLine, *, words: bool) -> Text:
     symbol, style = _SERVICE[service.state]
-    told = service.state if service.state != "ready" or service.lag is None else f"lag {service.lag:,}"
+    lags = service.state == "ready" and service.lag is not None
+    told = f"lag {service.lag:,}" if lags else service.state
+    if not words and not (lags and service.lag):
+        return Text.assemble((symbol, style), f" {service.name}")
     return Text.assemble((symbol, style), f" {service.name} ", (told, "dim"))
 
 
