@@ -2,8 +2,8 @@
 PYTHON ?= python3
 ARGS ?=
 DATA ?=
-# Without a broker, and without what only a checkout has.
-WHEEL_TESTS ?= tests/core tests/contracts tests/rules tests/test_jars.py tests/test_logs.py tests/test_settings.py
+# What reads files of the package, without a broker and without what only a checkout has.
+WHEEL_TESTS ?= tests/contracts tests/rules tests/load tests/test_jars.py tests/test_logs.py tests/test_settings.py
 VENV := .venv
 BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
@@ -53,10 +53,11 @@ wheel: $(VENV)/.dev ## build the wheel, install it in an environment of its own 
 	rm -rf build/wheel
 	$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel/dist
 	$(PYTHON) -m venv build/wheel/venv
-	build/wheel/venv/bin/python $(PIP_INSTALL) requirements/dev.txt
+	build/wheel/venv/bin/python $(PIP_INSTALL) requirements/runtime.txt
 	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/wheel/dist/*.whl
+	build/wheel/venv/bin/python -P tests/contracts/import_all.py
+	build/wheel/venv/bin/python $(PIP_INSTALL) requirements/dev.txt
 	outside=$$(mktemp -d) && trap 'rm -rf "$$outside"' EXIT && cp -R pyproject.toml schemas tests "$$outside" && cd "$$outside" && \
-		$(CURDIR)/build/wheel/venv/bin/python -c 'import streams; assert "site-packages" in streams.__file__' && \
 		$(CURDIR)/build/wheel/venv/bin/python -m pytest --quiet -n 2 -p no:cacheprovider $(WHEEL_TESTS)
 
 # One lock serves every supported Python; it is resolved on the oldest one.
