@@ -21,7 +21,7 @@ demo: $(VENV)/.runtime ## the whole chain on a real broker with a simulated plan
 	@$(BIN)/python -m streams demo $(ARGS)
 
 test: lint ## lint, types, then all tests (about 13 minutes on 2 cores); ARGS goes to pytest
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.dev ## ruff (rules and format) and mypy (strict)
 	$(BIN)/ruff check .

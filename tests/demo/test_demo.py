@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 # Each starts a broker and seven more processes: one after another, and not beside other tests with a broker.
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {"validate", "window", "alert", "kpi", "route", "correlate"}

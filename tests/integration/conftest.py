@@ -1,4 +1,4 @@
-"""One real broker for all integration tests of a run; tests keep apart by their own topic and group names."""
+"""One real broker per test process; tests keep apart by their own topic and group names."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist, all tests of this folder run one after another in one process: one broker serves them."""
+    """With pytest-xdist, the tests of a file run one after another in one process, and share its broker."""
     for item in items:
-        if HERE in item.path.parents and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("broker"))
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from tests.integration import bad_input, harness
 from tests.integration.bad_input import CASES, SURVIVORS, VALIDATED_CASES, Case
 from tests.integration.registry_server import registry
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 # What a topic takes where nobody set anything: 1 MiB and the overhead of a record batch.
 STOCK_LIMIT: Final = 1_048_588

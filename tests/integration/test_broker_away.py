@@ -15,7 +15,7 @@ from tests.chaos.services import Encoder
 from tests.core.alert_scene import RULE
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 HOT, COOL = 90.0, 20.0
 

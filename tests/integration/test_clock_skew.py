@@ -15,7 +15,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.services import Decoder, Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 HOUR_US: Final = 3_600_000_000
 # The gateway saw the last reading when the test began, the first one 54 s before.

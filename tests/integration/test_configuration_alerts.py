@@ -10,7 +10,7 @@ import pytest
 from streams import topology
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 FIRST: dict[str, Any] = {"signal_id": "s", "source_id": "edge-1", "address": "t", "valid_from": 0, "valid_to": 9}
 SECOND: dict[str, Any] = {"signal_id": "s", "source_id": "edge-2", "address": "t", "valid_from": 5}

@@ -18,7 +18,7 @@ from tests.chaos.services import Encoder
 from tests.core.alert_scene import RULE
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 S: Final = 1_000_000
 ALERTS: Final = 40

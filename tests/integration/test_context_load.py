@@ -15,7 +15,7 @@ from streams import topology
 from tests.chaos.deployment import ROOT, Deployment
 from tests.integration.harness import deploy, rows, run, until
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 ASSETS = "id,above,path\n{}\n"
 ASSET_MAPPING = """kind = "asset"

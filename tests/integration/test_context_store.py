@@ -34,7 +34,7 @@ from tests.chaos.services import Encoder
 from tests.integration import harness
 from tests.integration.seen import OUT, TOLD, service
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 ASSETS: Final = topology.ASSET.name
 LOAD: Final = 25_000  # more than one poll takes

@@ -15,8 +15,6 @@ from tests.chaos.pipelines import TwoHop
 from tests.chaos.run import judge
 from tests.chaos.scenario import Plan, Scenario
 
-pytestmark = pytest.mark.xdist_group("broker")
-
 
 @pytest.fixture
 def two_hop(bootstrap: str, tmp_path: Path) -> Iterator[TwoHop]:

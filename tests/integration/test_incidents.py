@@ -16,7 +16,7 @@ from tests.chaos.deployment import ROOT, Deployment
 from tests.chaos.services import Decoder, Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 SECOND_US: Final = 1_000_000
 BASE_US: Final = time.time_ns() // 1000 - 60 * SECOND_US

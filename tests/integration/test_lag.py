@@ -15,7 +15,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.services import Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 EDGES = ("edge-behind", "edge-on-time")
 BEHIND_S = 900

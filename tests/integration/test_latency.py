@@ -16,7 +16,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.services import Decoder, Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 WARM_UP: Final = 4
 LONE: Final = 12

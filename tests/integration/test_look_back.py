@@ -24,7 +24,7 @@ from tests.chaos.services import Decoder, Encoder
 from tests.integration import harness
 from tests.integration.again import OUT
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 READING: Final = topology.READING
 _ENCODER: Final = Encoder(READING)

@@ -18,7 +18,7 @@ from streams.settings import Settings
 from tests.chaos.services import Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 RAW: Final = topology.RAW_READING.name
 BASE_US: Final = time.time_ns() // 1_000_000_000 * 1_000_000 - 60_000_000

@@ -24,7 +24,7 @@ from tests.integration import harness
 from tests.simulation.reference import Payload, Reading, Signal, Window
 from tests.simulation.window_run import difference
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 SECOND_US: Final = 1_000_000
 HOUR_S: Final = 3600

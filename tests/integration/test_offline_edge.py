@@ -17,7 +17,7 @@ from streams import topology
 from tests.chaos.services import Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 HOUR: Final = 3600
 BASE_S: Final = 1_790_000_000 // HOUR * HOUR

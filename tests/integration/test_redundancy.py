@@ -15,7 +15,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.services import Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 SECOND_US: Final = 1_000_000
 LENGTH_S: Final = 5

@@ -20,7 +20,7 @@ from tests.chaos.deployment import Deployment
 from tests.integration import bad_input, harness, real_registry
 from tests.integration.real_registry import RealRegistry
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 RAW: Final = contracts.load(topology.RAW_READING.name)
 # An id that no schema has, within the four bytes that the wire format has for it.

@@ -14,7 +14,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.services import Decoder, Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 PARTITIONS: Final = 2
 SITES: Final = tuple(f"site-{number}" for number in range(7))

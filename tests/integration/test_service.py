@@ -20,7 +20,7 @@ from tests.chaos.deployment import Deployment
 from tests.chaos.services import Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 READINGS: Final = 90
 BACKLOG: Final = 4000

@@ -17,7 +17,7 @@ from tests.chaos.deployment import ROOT, Deployment
 from tests.chaos.services import Encoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 PERIOD_S: Final = 0.25
 EDGES: Final = ("edge-1", "edge-2", "edge-3", "edge-4")

@@ -19,7 +19,7 @@ from streams.settings import Settings
 from tests.chaos.deployment import ROOT, Deployment
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 RAW: Final = topology.RAW_READING.name
 

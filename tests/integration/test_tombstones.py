@@ -21,7 +21,7 @@ from streams.settings import Settings
 from tests.chaos.services import Decoder
 from tests.integration import harness
 
-pytestmark = [pytest.mark.xdist_group("broker"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 PARTITIONS: Final = 3
 

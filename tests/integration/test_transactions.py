@@ -19,8 +19,6 @@ from streams.kafka.outbox import Outbox, transact
 from streams.kafka.service import Record
 from streams.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("broker")
-
 
 @pytest.fixture
 def settings(bootstrap: str) -> Settings:
