@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def patiently(ask: Callable[[], Any]) -> Any:
     """The answer of a broker whose coordinators may be moving just now: asked again for a while."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while True:
         try:
             return ask()
