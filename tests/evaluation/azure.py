@@ -1,9 +1,10 @@
 """azure_pdm: errors of machines as evidence, sequences as predictions, judged by each failure that was recorded.
 
-Errors, machines and maintenance go through the mapping files of `plantweave context load` and through the core:
-`route`, then sequences, out of order and partly twice. A prediction counts for a failure of its component 0 to 48 h
-later. The rules `plain-*` are errors alone; the rules `aged-*` also ask what was replaced, and which model it is: what
-they say was fixed on every second machine of the open part, and says nothing of a machine by its number.
+Errors, machines and maintenance go through the mapping files of `plantweave context load` and through `route` and
+`correlate` (`azure_replay`), and through the core alone, which must say the same. A prediction counts for a failure of
+its component 0 to 48 h later. The rules `plain-*` are errors alone; the rules `aged-*` also ask what was replaced, and
+which model it is: what they say was fixed on every second machine of the open part, and says nothing of a machine by
+its number.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import csv
 import gzip
 import io
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,30 +23,30 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from streams import topology
-from streams.core.context import Context
-from streams.core.load import mapping
-from streams.core.load.take import take
-from streams.core.route.stage import Route
-from streams.core.sequence.part import Sequences
+from streams.core.load.faults import MappingFaults
 from streams.core.sequence.rule import Sequence as Rule
 from streams.core.sequence.rule import load
-from streams.core.stage import Moment, apply
-from streams.load import files, kinds
-from tests.evaluation.replay_core import CHUNK, NOW_US, frame
-from tests.evaluation.scenario import SECOND_US, Replay, ReplayFailure, as_received
+from streams.load.formats import FileFault
+from streams.load.prepare import mapped, prepare
+from tests.evaluation import replay_core
+from tests.evaluation.azure_replay import HOUR_US, RULES, Loaded, through_broker, through_core
+from tests.evaluation.scenario import SECOND_US, Replay, ReplayFailure, Row
 
 NAME: Final = "azure_pdm"
-SEED: Final = 20150101
-HOUR_US: Final = 3600 * SECOND_US
 AHEAD_US: Final = 48 * HOUR_US
-HERE: Final = Path(__file__).parent
 COMPONENT: Final = "component:"
-# File of the set, mapping, topic.
+# File of the set, mapping, kind, topic.
 LOADED: Final = (
-    ("PdM_machines", "azure_machines", topology.ASSET),
-    ("PdM_maint", "azure_maintenance", topology.WORK_ORDER),
-    ("PdM_errors", "azure_errors", topology.RAW_ALARM),
+    ("PdM_machines", "azure_machines", "asset", topology.ASSET),
+    ("PdM_maint", "azure_maintenance", "work_order", topology.WORK_ORDER),
+    ("PdM_errors", "azure_errors", "alarm", topology.RAW_ALARM),
 )
+# What must be 0.
+WRONG: Final = ("errors_unaccounted", "sequence_differences")
+# Of an alert, what follows from positions in the log, from when it was computed, and from how often.
+OWN: Final = ("revision", "supersedes", "reason", "previous_state", "detection_time", "ingest_time", "evidence")
+# Precision and recall of the plain rules on the open part, as they were published with it; their median lead is 24 h.
+PUBLISHED: Final = {"comp1": (0.19, 0.96), "comp2": (0.92, 0.99), "comp3": (0.18, 0.98), "comp4": (0.50, 0.98)}
 
 
 class Event(NamedTuple):
@@ -76,52 +78,106 @@ class Judged:
         }
 
 
-def evaluate(folder: Path, _: Replay, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the set through the core, with the plain rules and the aged ones. Raises ReplayFailure without the files."""
-    loaded = {topic.name: rows(folder, file, name, topic) for file, name, topic in LOADED}
-    errors, machines = loaded[topology.RAW_ALARM.name], [row["asset_id"] for row in loaded[topology.ASSET.name]]
-    failures = recorded(folder)
-    say(f"{NAME}: {len(errors)} errors, {len(failures)} failures, {len(machines)} machines; through the core")
-    sequences = rules()
-    predicted = predictions(sequences, loaded)
-    span_us = max(row["event_time"] for row in errors) - min(row["event_time"] for row in errors)
-    days = span_us / (24 * HOUR_US)
+def evaluate(folder: Path, replay: Replay, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run the set with the plain rules and the aged ones. Raises ReplayFailure without the files."""
+    loaded, failures, sequences = read(folder), recorded(folder), rules()
+    errors = loaded[topology.RAW_ALARM.name]["event_time"].to_list()
+    if not errors:
+        raise ReplayFailure(f"{folder} holds no error: put the recording there, or give another folder with --data")
+    machines = loaded[topology.ASSET.name]["asset_id"].to_list()
+    say(f"{NAME}: {len(errors)} errors, {len(failures)} failures, {len(machines)} machines")
+    began = time.monotonic()
+    core = through_core(sequences, loaded)
+    say(f"{NAME}: the core alone took {time.monotonic() - began:.0f} s")
+    played = core if replay is replay_core.replay else through_broker(loaded, say)
+    wrong = differences(core.alerts, played.alerts)
+    metrics: dict[str, Any] = {"machines": len(machines), "errors": len(errors), "failures": len(failures)}
+    metrics |= {"predictions": len(standing(played.alerts)), "predictions_taken_back": len(played.retracted)}
+    metrics |= {"errors_unaccounted": len(played.lost), "sequence_differences": len(wrong)}
+    span = (min(errors), max(errors))
+    figures, details = judgement(predictions(sequences, played.alerts), failures, machines, span)
+    for line in compared(details):
+        say(f"{NAME}: {line}")
+    return {**metrics, **figures, "details": {**details, "differences": wrong, "unaccounted": played.lost}}
+
+
+def judgement(
+    predicted: Mapping[str, Sequence[Event]], failures: Sequence[Event], machines: Sequence[str], span: tuple[int, int]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures of all rules of a kind, beside always and never; in detail those of each rule. `span`: of the errors."""
+    days = (span[1] - span[0]) / (24 * HOUR_US)
     # Even and odd places: on the machines of the first the aged rules were fixed, where this is the open part.
     parts = {"": machines, "fixed_on_": machines[::2], "others_": machines[1::2]}
-    metrics: dict[str, Any] = {"machines": len(machines), "errors": len(errors), "failures": len(failures)}
+    figures: dict[str, Any] = {}
     details = {}
     for part, of in parts.items():
         for kind in ("plain", "aged"):
             found = [event for name, events in predicted.items() if name.startswith(kind) for event in events]
-            metrics |= judged(found, failures, of, days).figures(f"{part}{kind}")
-    always = [
-        Event(machine, part, at) for machine in machines for part in _components(failures) for at in _daily(errors)
-    ]
-    metrics |= judged(always, failures, machines, days).figures("always")
-    metrics |= judged([], failures, machines, days).figures("never")
+            figures |= judged(found, failures, of, days).figures(f"{part}{kind}")
+    daily = range(*span, 24 * HOUR_US)
+    always = [Event(machine, part, at) for machine in machines for part in _components(failures) for at in daily]
+    figures |= judged(always, failures, machines, days).figures("always")
+    figures |= judged([], failures, machines, days).figures("never")
     for name, events in sorted(predicted.items()):
         own = [failure for failure in failures if failure.component == name.split("-")[1]]
         for part, of in parts.items():
             details[f"{part}{name}"] = judged(events, own, of, days).figures("") | {"predictions": len(events)}
-    return {**metrics, "details": details}
+    return figures, details
 
 
-def rows(folder: Path, file: str, mapping_name: str, topic: topology.Topic) -> list[dict[str, Any]]:
-    """Records of a file of the set, loaded as `plantweave context load` does; a row that is refused fails."""
-    path = folder / f"{file}.csv.gz"
-    if not path.is_file():
-        raise ReplayFailure(f"{path} is missing: put the recording there, or give another folder with --data")
-    known = {name: kinds.fields(name) for name in kinds.KINDS}
-    text = (HERE / "mappings" / f"{mapping_name}.toml").read_text("utf-8")
-    said = mapping.parse(text, known)
-    records: list[dict[str, Any]] = []
-    for part in files.read(path, said):
-        taken = take(part.table, said, known[said.kind])
-        refused = [*part.refused.rows(), *taken.refused.rows()]
-        if refused:
-            raise ReplayFailure(f"{len(refused)} rows of {path.name} cannot be read, the first: {refused[0]}")
-        records += taken.records.drop("_row").to_dicts()
-    return frame(topic.name, records).to_dicts()
+def compared(details: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each component: precision/recall and lead of our rules, beside the published ones."""
+    lines = []
+    for component, (precision, recall) in PUBLISHED.items():
+        told = []
+        for kind in ("aged", "plain"):
+            own = details[f"{kind}-{component}"]
+            told.append(f"{kind} {own['_precision']}/{own['_recall']}, lead {own['_lead_h']} h")
+        lines.append(f"{component}: {'; '.join(told)}; published (plain, open part) {precision:.2f}/{recall:.2f}, 24 h")
+    return lines
+
+
+def read(folder: Path) -> Loaded:
+    """Records of the set by topic, loaded as `plantweave context load` does; a row that is refused fails."""
+    records = {}
+    now_us = round(datetime.now(tz=UTC).timestamp()) * SECOND_US
+    for file, mapping, kind, topic in LOADED:
+        path = folder / f"{file}.csv.gz"
+        if not path.is_file():
+            raise ReplayFailure(f"{path} is missing: put the recording there, or give another folder with --data")
+        # No mapping of these names a person, so no key is asked for.
+        said = mapped(kind, RULES / "mappings" / f"{mapping}.toml")
+        try:
+            found = prepare(said, path, bytes, pl.DataFrame, now_us)
+        except (MappingFaults, FileFault) as why:
+            raise ReplayFailure(f"{path.name} is not as the set has it: {why}") from why
+        if found.refused.height:
+            first = found.refused.row(0)
+            raise ReplayFailure(f"{found.refused.height} rows of {path.name} cannot be read, the first: {first}")
+        records[topic.name] = found.records
+    return records
+
+
+def standing(alerts: Mapping[str, Row]) -> dict[str, Row]:
+    """Those that stand in the end, without what each way of computing them says on its own."""
+    return {
+        name: {field: value for field, value in row.items() if field not in OWN}
+        for name, row in alerts.items()
+        if row["state"] == "active"
+    }
+
+
+def differences(core: Mapping[str, Row], broker: Mapping[str, Row]) -> list[str]:
+    """Alerts that only one of the two says, or that they say differently."""
+    one, other = standing(core), standing(broker)
+    found = [f"{name}: by the core alone" for name in sorted(one.keys() - other.keys())]
+    found += [f"{name}: by the services alone" for name in sorted(other.keys() - one.keys())]
+    for name in sorted(one.keys() & other.keys()):
+        unlike = [field for field, value in one[name].items() if other[name][field] != value]
+        found += [
+            f"{name}: {field} is {one[name][field]!r}, and {other[name][field]!r} by the services" for field in unlike
+        ]
+    return found
 
 
 def recorded(folder: Path) -> list[Event]:
@@ -140,37 +196,15 @@ def _us(stamp: str) -> int:
 
 def rules() -> list[Rule]:
     """The sequences of this evaluation."""
-    return load({path.name: path.read_text("utf-8") for path in (HERE / "sequences").glob("*.toml")})
+    return load({path.name: path.read_text("utf-8") for path in (RULES / "sequences").glob("*.toml")})
 
 
-def predictions(
-    sequences: Sequence[Rule], loaded: dict[str, list[dict[str, Any]]], chunk: int = CHUNK
-) -> dict[str, list[Event]]:
+def predictions(sequences: Sequence[Rule], alerts: Mapping[str, Row]) -> dict[str, list[Event]]:
     """What each rule predicts in the end, by its id."""
-    part, route = Sequences(sequences), Route()
-    looked_up = (topology.ASSET, topology.WORK_ORDER, topology.CHANGE)
-    context = Context({topic.name: frame(topic.name, loaded.get(topic.name, ())) for topic in looked_up}, version=1)
-    state = {table.name: table.empty() for table in part.tables}
-    alarms = [{**row, "source_time": row["event_time"]} for row in loaded[topology.RAW_ALARM.name]]
-    arriving = list(as_received(sorted(alarms, key=lambda row: row["source_time"]), SEED))
-    latest: dict[str, dict[str, Any]] = {}
-    for begin in range(0, len(arriving), chunk):
-        raw = frame(topology.RAW_ALARM.name, arriving[begin : begin + chunk])
-        located = raw.with_columns(
-            _partition=pl.lit(0, pl.Int32), _offset=pl.int_range(pl.len(), dtype=pl.Int64) + begin, _time=pl.lit(NOW_US)
-        )
-        moment = Moment(NOW_US + begin)
-        evidence = route.step(topology.RAW_ALARM.name, located, {}, context, moment).out[topology.EVIDENCE.name]
-        outcome = part.step(evidence, state, context, moment)
-        for table in part.tables:
-            if table.name in outcome.changes:
-                state[table.name] = apply(table, state[table.name], outcome.changes[table.name])
-        latest |= {row["alert_id"]: row for row in outcome.alerts.to_dicts()}
     component = {rule.id: rule.tags[0].removeprefix(COMPONENT) for rule in sequences}
     found: dict[str, list[Event]] = {rule.id: [] for rule in sequences}
-    for row in latest.values():
-        if row["state"] == "active":
-            found[row["rule_id"]].append(Event(row["asset_id"], component[row["rule_id"]], row["event_time"]))
+    for row in standing(alerts).values():
+        found[row["rule_id"]].append(Event(row["asset_id"], component[row["rule_id"]], row["event_time"]))
     return {name: sorted(events) for name, events in found.items()}
 
 
@@ -195,8 +229,3 @@ def judged(predicted: Iterable[Event], failures: Iterable[Event], machines: Iter
 
 def _components(failures: Iterable[Event]) -> list[str]:
     return sorted({failure.component for failure in failures})
-
-
-def _daily(errors: Sequence[dict[str, Any]]) -> range:
-    first, last = min(row["event_time"] for row in errors), max(row["event_time"] for row in errors)
-    return range(first, last, 24 * HOUR_US)

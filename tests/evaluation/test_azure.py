@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from streams import topology
 from tests.core.sequence_scene import play
 from tests.evaluation import azure, replay_core, run
-from tests.evaluation.azure import Event, judged
+from tests.evaluation.azure import Event, differences, judged, predictions, standing
+from tests.evaluation.azure_replay import HOUR_US, WEEK_US, Played, exports, through_core
+from tests.evaluation.azure_set import recording
 from tests.evaluation.scenario import ReplayFailure
 
 RULES = {rule.id: rule for rule in azure.rules()}
-HEADS = {
-    "errors": "datetime,machineID,errorID",
-    "failures": "datetime,machineID,failure",
-    "machines": "machineID,model,age",
-    "maint": "datetime,machineID,comp",
-}
-HOUR = azure.HOUR_US
-
-
-def recording(folder: Path, **rows: list[str]) -> Path:
-    """A folder of recorded sets with one azure_pdm."""
-    place = folder / azure.NAME
-    place.mkdir()
-    for name, head in HEADS.items():
-        text = "\n".join([head, *rows.get(name, []), ""])
-        (place / f"PdM_{name}.csv.gz").write_bytes(gzip.compress(text.encode()))
-    return folder
+HOUR = HOUR_US
 
 
 def evaluated(folder: Path) -> dict[str, Any]:
@@ -73,6 +61,21 @@ def test_predictions_are_judged_by_failures(tmp_path: Path) -> None:
     )
     assert metrics["always_recall"] == 0.667  # the last failure is a month after the last error
     assert metrics["details"]["plain-comp1"]["predictions"] == 2
+    assert (metrics["errors_unaccounted"], metrics["sequence_differences"]) == (0, 0)
+
+
+def test_a_set_without_errors_is_told(tmp_path: Path) -> None:
+    """Nothing can be foretold of it, and no span be known."""
+    with pytest.raises(ReplayFailure, match="holds no error"):
+        evaluated(recording(tmp_path, machines=["1,model1,1"]))
+
+
+def test_files_of_another_form_are_told(tmp_path: Path) -> None:
+    """A column that is missing is named, with its file."""
+    folder = recording(tmp_path, errors=["2015-01-01 06:00:00,1,error1"])
+    (folder / azure.NAME / "PdM_machines.csv.gz").write_bytes(gzip.compress(b"number,model\n1,model1\n"))
+    with pytest.raises(ReplayFailure, match=r"(?s)PdM_machines\.csv\.gz.*machineID"):
+        evaluated(folder)
 
 
 def test_predictions_do_not_depend_on_chunks(tmp_path: Path) -> None:
@@ -81,10 +84,82 @@ def test_predictions_do_not_depend_on_chunks(tmp_path: Path) -> None:
         f"2015-0{month}-{day:02} 06:00:00,{day % 3},error{1 + day % 5}" for month in range(1, 7) for day in range(1, 28)
     ]
     folder = recording(tmp_path, machines=[f"{n},model1,1" for n in range(3)], errors=errors) / azure.NAME
-    loaded = {topic.name: azure.rows(folder, file, name, topic) for file, name, topic in azure.LOADED}
-    found = [azure.predictions(azure.rules(), loaded, chunk) for chunk in (1000, 7)]
+    rules, loaded = azure.rules(), azure.read(folder)
+    found = [predictions(rules, through_core(rules, loaded, chunk).alerts) for chunk in (1000, 7)]
     assert found[0] == found[1]
     assert sum(map(len, found[0].values())) > 100
+
+
+def test_work_orders_come_as_the_export_of_their_week(tmp_path: Path) -> None:
+    """What was finished before the first error is known at once, all else at the end of a week; nothing is left out."""
+    maint = [
+        "2014-06-01 06:00:00,1,comp1",
+        "2015-01-01 06:00:00,1,comp2",
+        "2015-01-08 06:00:00,1,comp3",
+        "2015-01-08 05:59:00,1,comp4",
+        "2015-02-27 06:00:00,1,comp1",
+    ]
+    loaded = azure.read(recording(tmp_path, errors=["2015-01-01 06:00:00,1,error1"], maint=maint) / azure.NAME)
+    errors = loaded[topology.RAW_ALARM.name].to_dicts()
+    found = exports(loaded[topology.WORK_ORDER.name], errors)
+    first_us = errors[0]["event_time"]
+    assert [((at_us - first_us) // WEEK_US, part["text"].to_list()) for at_us, part in found] == [
+        (0, ["comp1"]),
+        (1, ["comp2", "comp4"]),
+        (2, ["comp3"]),
+        (9, ["comp1"]),
+    ]
+    assert found[0][1].columns == loaded[topology.WORK_ORDER.name].columns
+
+
+def test_of_each_alert_the_last_revision_counts() -> None:
+    """In whatever order they come; what was taken back once is known."""
+    played = Played()
+    for revision, state in ((1, "active"), (3, "active"), (2, "retracted")):
+        played.hear({"alert_id": "a", "revision": revision, "state": state})
+    played.hear({"alert_id": "b", "revision": 1, "state": "active"})
+    assert [row["revision"] for row in played.alerts.values()] == [3, 1]
+    assert played.retracted == {"a"}
+
+
+def _lose(rows: dict[str, dict[str, Any]]) -> None:
+    del rows[min(rows)]
+
+
+def _take_back(rows: dict[str, dict[str, Any]]) -> None:
+    rows[min(rows)]["state"] = "retracted"
+
+
+def _later(rows: dict[str, dict[str, Any]]) -> None:
+    rows[min(rows)]["event_time"] += 1
+
+
+def _add(rows: dict[str, dict[str, Any]]) -> None:
+    rows["new"] = {**rows[min(rows)], "alert_id": "new"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_lose, ["by the core alone"]),
+        (_take_back, ["by the core alone"]),
+        (_later, ["event_time is 1420092000000000, and 1420092000000001 by the services"]),
+        (_add, ["by the services alone"]),
+    ],
+)
+def test_what_the_services_say_otherwise_is_found(
+    tmp_path: Path, spoil: Callable[[dict[str, dict[str, Any]]], None], told: list[str]
+) -> None:
+    """The comparison is not blind: an alert lost, taken back, too many, or of another time; positions are no matter."""
+    folder = recording(tmp_path, machines=["1,model1,1"], errors=["2015-01-01 06:00:00,1,error1"]) / azure.NAME
+    loaded = azure.read(folder)
+    core, other = (through_core(azure.rules(), loaded).alerts for _ in range(2))
+    for row in other.values():
+        row |= {"revision": 7, "evidence": ["elsewhere"], "detection_time": 1}
+    assert differences(core, other) == []
+    assert len(standing(core)) == 2
+    spoil(other)
+    assert [line.split(": ", 1)[1] for line in differences(core, other)] == told
 
 
 def test_a_prediction_is_right_from_two_days_before_up_to_the_failure() -> None:
