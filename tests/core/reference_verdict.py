@@ -28,7 +28,7 @@ def verdict(
         span = order_interval(order, standing)
         if span is not None and order["status"] in {"released", "started", "arrived", "finished", "verified"}:
             start, until, by_day = span
-            opens = start if order["started_day"] else start - early(order, start, grace)
+            opens = begins(order, start, grace)
             where = order_place(row, order, assets)
             if where is not None and opens <= row["begin_time"] < until:
                 found.append(judge(row, order, "work_order", order["order_id"], where, start, until, by_day))
@@ -63,14 +63,15 @@ def counts(order: Row, name: str) -> bool:
     return order[name] is not None and order[f"{name}_precision"] in {"exact", "day", "typed_later"}
 
 
-def early(order: Row, start: int, grace: int) -> int:
-    """How much before its begin the order may have been worked on: a repair not before it was released."""
+def begins(order: Row, start: int, grace: int) -> int:
+    """From when on the order explains what begins: a repair nothing before it was released."""
+    soonest = start if order["started_day"] else start - grace
     if order["kind"] not in {None, "corrective"}:
-        return grace
-    if order["released_at"] is None or order["released_at_precision"] not in {"exact", "typed_later"}:
-        return 0
+        return soonest
+    if not counts(order, "released_at"):
+        return start
     released: int = order["released_at"]
-    return min(grace, max(start - released, 0))
+    return max(released, start if order["released_at_precision"] == "day" else soonest)
 
 
 def order_interval(order: dict[str, Any], standing: int) -> tuple[int, int, bool] | None:

@@ -124,6 +124,14 @@ def test_what_never_explains(by: Row) -> None:
         ({"started_at": at(10) + 12_000_000, "released_at": at(10) + 4_000_000}, "none"),  # the alert brought it about
         ({"started_at": at(10) + 12_000_000, "released_at": None}, "none"),  # nobody knows whether it did
         ({"started_at": at(10) + 12_000_000, "released_at": None, "kind": "preventive"}, "expected"),
+        # Planned, or typed, to have begun before it was there: the alert at 10 h brought it about.
+        ({"released_at": at(10.1), "started_at": None, "planned_start": at(9)}, "none"),
+        ({"released_at": at(10.1), "started_at": at(9), "started_at_precision": "typed_later"}, "none"),
+        ({"released_at": at(10.1), "started_at": at(0), "started_at_precision": "day"}, "none"),
+        ({"released_at": at(10), "started_at": at(9)}, "expected"),
+        ({"released_at": at(10.1), "started_at": at(9), "kind": "preventive"}, "expected"),
+        ({"released_at": at(0), "released_at_precision": "day"}, "expected"),
+        ({"released_at": at(24), "released_at_precision": "day"}, "none"),
         ({"finished_at": at(10) + 1}, "expired"),
         ({"status": "started", "finished_at": None, "planned_end": at(12)}, "expected"),
         ({"status": "started", "finished_at": None, "planned_end": at(9.5)}, "none"),

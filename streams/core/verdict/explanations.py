@@ -69,8 +69,9 @@ class Policy:
     """The numbers of the verdicts, in microseconds of event time.
 
     `standing_us`: what lasts longer is a standing order and explains nothing; what has no end counts for so long.
-    `grace_us`: work may begin so much before its clock was pressed, but work on a failure not before it was released:
-    what an alert brought about does not explain it. A permission has no grace.
+    `grace_us`: work may begin so much before its clock was pressed. Work on a failure explains nothing that began
+    before it was released, whatever its own begin is: what an alert brought about does not explain it. A permission has
+    no grace.
     """
 
     standing_us: int = 72 * HOUR_US
@@ -144,7 +145,7 @@ def _of_orders(frame: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         end_is=end_is,
         end_planned=end_planned,
         whole=pl.lit(value=False),
-        room=_room(policy),
+        opens=_opens(start, start_is, policy),
     )  # fmt: skip
     # Work that began after its planned end: that plan says nothing any more.
     overtaken = pl.col("end_planned") & ~pl.col("start_planned") & (pl.col("end") <= pl.col("start"))
@@ -154,18 +155,18 @@ def _of_orders(frame: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         day=_either(DAY),
         typed=_either(TYPED_LATER),
         planned=pl.col("start_planned") | pl.col("end_planned").fill_null(value=False),
-        grace=pl.when(pl.col("start_is") == DAY).then(0).otherwise(pl.min_horizontal("room", pl.lit(policy.grace_us))),
     )
     return _intervals(rows, policy)
 
 
-def _room(policy: Policy) -> pl.Expr:
-    """How long before its begin an order could have been worked on (us): corrective ones not before their release."""
-    began, _, _ = _clock("started_at", "planned_start")
-    released = pl.col("released_at_precision").is_in((EXACT, TYPED_LATER)).fill_null(value=False)
-    since = pl.when(released).then(pl.max_horizontal(began - pl.col("released_at"), pl.lit(0))).otherwise(0)
-    corrective = pl.col("kind").fill_null(CORRECTIVE) == CORRECTIVE
-    return pl.when(corrective).then(since.fill_null(0)).otherwise(policy.grace_us)
+def _opens(start: pl.Expr, start_is: pl.Expr, policy: Policy) -> pl.Expr:
+    """From when on an order explains what begins: of corrective ones nothing that began before their release."""
+    soonest = pl.when(start_is == DAY).then(start).otherwise(start - policy.grace_us)
+    told = pl.col("released_at_precision").is_in(TOLD).fill_null(value=False)
+    released = pl.when(told).then("released_at")
+    by_day = released.is_null() | (pl.col("released_at_precision") == DAY)
+    since = pl.max_horizontal(pl.when(by_day).then(start).otherwise(soonest), released)
+    return pl.when(pl.col("kind").fill_null(CORRECTIVE) == CORRECTIVE).then(since).otherwise(soonest)
 
 
 def _either(precision: str) -> pl.Expr:
@@ -208,7 +209,7 @@ def _of_changes(frame: pl.DataFrame, policy: Policy) -> pl.DataFrame:
             allowed=pl.col("actors"),
             start=pl.col("start"),
             end=pl.col("end"),
-            grace=pl.lit(0),
+            opens=pl.col("start"),
             day=no,
             typed=no,
             planned=no,
@@ -229,8 +230,7 @@ def _intervals(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         rows.with_columns(
             endless=pl.col("end").is_null(),
             until=pl.col("end").fill_null(pl.col("start") + policy.standing_us),
-            opens=pl.col("start") - pl.col("grace"),
         )
-        .filter(pl.col("key").is_not_null(), lasts > 0, lasts <= policy.standing_us)
+        .filter(pl.col("key").is_not_null(), lasts > 0, lasts <= policy.standing_us, pl.col("opens") < pl.col("until"))
         .select(pl.col(name).cast(dtype) for name, dtype in EXPLANATION.items())
     )
