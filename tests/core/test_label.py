@@ -292,3 +292,28 @@ def test_the_path_is_that_of_the_time_of_the_alert() -> None:
 def test_the_stage_has_the_tables_of_labels() -> None:
     """What was told survives a restart only as a table."""
     assert {"issued", "compared"} <= {table.name for table in Alert([HOT]).tables}
+
+
+def test_an_order_that_exchanges_the_asset_still_explains_the_alert_at_its_end() -> None:
+    """The alert began at the asset that the order names; when it clears another stands there, and that is told."""
+    world = plant((topology.WORK_ORDER, repair()))
+    world.tell(topology.ASSET, asset(valid_to=at(20)))
+    world.tell(topology.ASSET, asset("filler-1b", valid_from=at(20), name="Filler 1b"))
+    rows = Task([HOT], world.now).feed(R(0, "a", 90.0), R(30, "a", 20.0))
+    assert [(row["state"], row["asset_id"], row["verdict"]) for row in rows] == [
+        ("active", "filler-1", "expected"),
+        ("cleared", "filler-1b", "expected"),
+    ]
+
+
+def test_a_rename_of_what_stands_above_does_not_take_the_label_away() -> None:
+    """Both paths are those of the begin of the alert."""
+    line = asset("line-1", path="e/s/hall/line-1", work_unit=None)
+    world = plant((topology.ASSET, line), (topology.WORK_ORDER, repair(asset_id="line-1")))
+    for row in (asset(path="e/s/hall-2/line-1/filler-1"), line | {"path": "e/s/hall-2/line-1"}):
+        world.tell(topology.ASSET, row | {"valid_from": at(20)})
+    rows = Task([HOT], world.now).feed(R(0, "a", 90.0), R(30, "a", 20.0))
+    assert [(row["asset_path"].split("/")[2], row["verdict"]) for row in rows] == [
+        ("hall", "possible"),
+        ("hall-2", "possible"),
+    ]

@@ -165,7 +165,10 @@ def plain(row: Mapping[str, Any], records: Sequence[Record]) -> Row:
                       topology.OPERATOR_POSITION)
     )  # fmt: skip
     unit, time = MACHINES[row["signal_id"]], row["event_time"]
-    own = next((version for version in _holding(assets, "asset_id", time) if version["work_unit"] == unit), None)
+    own, began = (
+        next((version for version in _holding(assets, "asset_id", when) if version["work_unit"] == unit), None)
+        for when in (time, row["begin_time"])
+    )
     path = None if own is None else own["path"]
     ran = [run for run in _newest(runs) if run["actual_start"] <= time < run["actual_end"]
            and run["work_unit"] in {None, unit}]  # fmt: skip
@@ -179,7 +182,8 @@ def plain(row: Mapping[str, Any], records: Sequence[Record]) -> Row:
     asked = {**row, "activities": next(one.activities for one in RULES if one.id == row["rule_id"])}
     asked |= {"known_until": FOREVER_US if row["state"] == "active" else None}
     said, by, reference, until = verdict(
-        asked | {"asset_id": None if own is None else own["asset_id"], "asset_path": path, "work_unit": unit},
+        asked | dict.fromkeys(("asset_id", "asset_path")) | {"work_unit": unit} if began is None
+        else asked | {"asset_id": began["asset_id"], "asset_path": began["path"], "work_unit": unit},
         assets, orders, changes, DEFAULTS.standing_us, DEFAULTS.grace_us,
     )  # fmt: skip
     return {

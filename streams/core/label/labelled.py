@@ -12,6 +12,7 @@ from streams.core.context import Context
 from streams.core.label.position import positions
 from streams.core.verdict import verdicts
 
+_PLACE: Final = ("asset_id", "asset_path", "work_unit")
 # Reasons for which an alert ends where a version of its signal does.
 OF_VERSION: Final = ("moved", "signal_removed")
 
@@ -35,8 +36,22 @@ def labels(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
         both = pl.col("context_missing").list.concat(pl.concat_list(missing)).list.drop_nulls()
         found = found.with_columns(position).with_columns(context_missing=both)
     asked = rows.select("begin_time", "end_time", "domain", "activities", "actors", "known_until")
-    said = verdicts(found.select("asset_id", "asset_path", "work_center", "work_unit").hstack(asked), context)
+    places = _where_it_began(rows, found.select(_PLACE), context)
+    said = verdicts(places.hstack(rows.select("work_center")).hstack(asked), context)
     return found.hstack(said).select(pl.col(name).cast(dtype) for name, dtype in LABELS.items())
+
+
+def _where_it_began(rows: pl.DataFrame, places: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """`places` (_PLACE), which are as of event time, as of the begin of each alert.
+
+    What an order exchanges stands there no more when the alert ends.
+    """
+    later = rows["begin_time"] != rows["event_time"]
+    if not later.any():
+        return places
+    began = _enriched(rows.filter(later).with_columns(event_time="begin_time"), context).select(_PLACE)
+    both = places.with_row_index("_at")
+    return pl.concat([both.filter(~later), both.filter(later).select("_at").hstack(began)]).sort("_at").drop("_at")
 
 
 def _enriched(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
