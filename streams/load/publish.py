@@ -6,9 +6,10 @@ Readers of committed records see nothing before the last record is there, and no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import polars as pl
@@ -32,11 +33,11 @@ Delivered = Callable[[KafkaError | None, Message], None]
 
 
 class NotSent(Exception):
-    """Nothing was sent; the message says why and what to do."""
+    """The records were not sent, or nobody knows; the message says which, why and what to do."""
 
 
 def publish(settings: Settings, topic: topology.Topic, records: pl.DataFrame) -> int:
-    """Send `records`; returns how many. Raises NotSent, TopicFault; what it sent so far is aborted then."""
+    """Send `records`; returns how many. Raises NotSent, TopicFault; a transaction that was begun is ended."""
     name = settings.topic_prefix + topic.name
     partitions(settings, [name])  # a broker that makes topics by itself would make this one without compaction
     encoder = codec.Encoder(topic.name, _framing(settings, topic), topic.key)
@@ -61,13 +62,43 @@ def publish(settings: Settings, topic: topology.Topic, records: pl.DataFrame) ->
     try:
         producer.init_transactions(ANSWER_S)
         producer.begin_transaction()
-        _send(producer, name, encoder, records, delivered)
-        if producer.flush(TRANSACTION_MS / 1000) or failures:
-            raise NotSent(f"{name}: {(failures or ['the broker does not take it'])[0]}; nothing was changed")
+        with _ended(producer):
+            _send(producer, name, encoder, records, delivered)
+            if producer.flush(TRANSACTION_MS / 1000) or failures:
+                raise NotSent(f"{name}: {(failures or ['the broker does not take it'])[0]}; nothing was changed")
+    except KafkaException as why:
+        large = why.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+        advice = "shorten the texts of its rows, or leave them out" if large else "look into the broker's log"
+        raise NotSent(f"{name}: {why.args[0].str()}; nothing was changed; {advice}") from why
+    _commit(producer, name)
+    return records.height
+
+
+@contextlib.contextmanager
+def _ended(producer: Producer) -> Iterator[None]:
+    """What fails or is stopped ends the transaction: left open, it would hold back the topic until it times out."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(KafkaException):
+            producer.abort_transaction(ANSWER_S)
+        raise
+
+
+def _commit(producer: Producer, name: str) -> None:
+    try:
         producer.commit_transaction(ANSWER_S)
     except KafkaException as why:
-        raise NotSent(f"{name}: {why.args[0].str()}; nothing was changed; look into the broker's log") from why
-    return records.height
+        error = why.args[0]
+        if error.txn_requires_abort():
+            with contextlib.suppress(KafkaException):
+                producer.abort_transaction(ANSWER_S)
+            raise NotSent(f"{name}: {error.str()}; nothing was changed; look into the broker's log") from why
+        # The broker may have committed, and its answer may be lost.
+        raise NotSent(
+            f"{name}: {error.str()}; nobody knows whether the records were committed, but it was all of them or none: "
+            f"load the file again"
+        ) from why
 
 
 def _send(producer: Producer, name: str, encoder: codec.Encoder, records: pl.DataFrame, delivered: Delivered) -> None:

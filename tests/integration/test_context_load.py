@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streams import topology
 from tests.chaos.deployment import ROOT, Deployment
@@ -180,3 +180,31 @@ def test_a_load_that_is_killed_leaves_nothing_and_the_next_one_everything_once(
     found = {value for _, value, _ in target.read(topology.ASSET.name)}
     assert len(found) == count
     watcher.close()
+
+
+ORDER_MAPPING = """kind = "work_order"
+[fields]
+order_id = { column = "id" }
+text = { column = "text", clear = true }
+"""
+
+
+def test_a_load_that_fails_ends_its_transaction(target: Deployment, tmp_path: Path) -> None:
+    """A record that is too large for the broker behind thousands of others: what others write is seen at once."""
+    (tmp_path / "orders.toml").write_text(ORDER_MAPPING)
+    lines = [f"{n},text" for n in range(45_000)]
+    (tmp_path / "orders.csv").write_text("\n".join(["id,text", *lines, f"big,{'x' * 1_040_000}"]))
+    words = ["context", "load", "work_order", str(tmp_path / "orders.csv"), "--mapping", str(tmp_path / "orders.toml")]
+    failed = run(target, *words)
+    assert failed.returncode == 1
+    assert "nothing was changed; shorten the texts of its rows" in failed.stderr
+    name = target.prefix + topology.WORK_ORDER.name
+    producer = Producer({"bootstrap.servers": target.bootstrap, "log_level": 0})
+    producer.produce(name, b"of another system", b"key", partition=0)
+    assert producer.flush(30) == 0
+    reader = Consumer({"bootstrap.servers": target.bootstrap, "group.id": f"{target.prefix}r", "log_level": 0})
+    reader.assign([TopicPartition(name, 0, 0)])
+    seen = reader.poll(20)
+    reader.close()
+    assert seen is not None
+    assert seen.value() == b"of another system"
