@@ -197,3 +197,39 @@ def test_what_stands_below_an_asset_that_is_refused_is_refused_too() -> None:
         2: "another asset is at this path at the same time",
         3: "an asset above it is nowhere",
     }
+
+
+def test_a_wrong_column_as_the_key_is_told_in_short() -> None:
+    """All rows of a file are then one version: each names a few of the others, not all."""
+    found = judged("work_order", "order_id", [{"order_id": "P1", "text": str(n)} for n in range(3_000)])
+    assert found.refused.height == 3_000
+    assert set(found.refused["value"]) == {"P1 (rows 1, 2, 3, 4, 5, 6, 7, 8 and 2992 more)"}
+
+
+@pytest.mark.parametrize("top", ["nowhere", "asset-2999"])
+@pytest.mark.timeout(20)
+def test_a_long_chain_is_walked_once_and_told_in_short(top: str) -> None:
+    """An inventory whose column of parents holds the neighbour is refused in no time, with ways that can be read."""
+    rows = assets(*((f"asset-{n}", f"asset-{n - 1}" if n else top, f"p/{n}") for n in range(3_000)))
+    found = judged("asset", "asset_id", rows)
+    assert found.refused.height == 3_000
+    assert found.refused["value"].str.len_chars().max() < 200  # type: ignore[operator]
+
+
+def test_the_newest_version_says_who_is_above_whichever_is_loaded_last() -> None:
+    """Two assets that changed places are no cycle, also where their past is loaded after their present."""
+    present = [row | {"valid_from": 2 * DAY} for row in assets(("a", None, "a"), ("b", "a", "a/b"))]
+    past = [row | {"valid_from": 0, "valid_to": DAY} for row in assets(("a", "b", "b/a"))]
+    assert ids(judged("asset", "asset_id", past, pl.DataFrame(present))) == ["a"]
+
+
+def test_a_version_whose_own_parent_is_nowhere_is_refused_though_a_later_one_is_right() -> None:
+    """Each version is joined as of its own time."""
+    versions = [row | {"valid_from": n * DAY} for n, row in enumerate(assets(("a", "x", "a"), ("a", None, "b")))]
+    found = judged("asset", "asset_id", versions)
+    assert (found.records["path"].to_list(), refused(found)) == (["b"], {1: "an asset above it is nowhere"})
+
+
+def test_an_address_that_one_asset_tells_twice_is_its_own() -> None:
+    """Once in capitals and once not: nobody else claims it."""
+    assert refused(judged("asset", "asset_id", addresses(("a", ["AA:BB", "aa:bb"], 0, None)))) == {}

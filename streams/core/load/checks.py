@@ -41,6 +41,8 @@ EARLIEST_US: Final = 631_152_000_000_000
 # Years 0001 to 9999: others have no date.
 SHOWN_US: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 AHEAD_US: Final = 50 * 365 * DAY_US
+# Rows and assets that one sentence names.
+NAMED: Final = 8
 POSITIVE: Final[Mapping[str, tuple[str, ...]]] = {"production_order": ("planned_quantity", "planned_run_time_s")}
 
 
@@ -157,8 +159,11 @@ def _contradictions(key: str, rows: pl.DataFrame) -> pl.DataFrame:
     """Two rows for one version of an entity that say different things: nobody knows which is right."""
     of = [key, "valid_from"] if "valid_from" in rows.columns else [key]
     wrong = rows.filter(pl.len().over(of) > 1)
-    others = pl.col(ROW).cast(pl.String).str.join(", ").over(of)
-    value = pl.format("{} (rows {})", pl.col(key), others)
+    # A few of them: where the wrong column is the key, all rows of a file are of one version.
+    others = pl.col(ROW).cast(pl.String).head(NAMED).str.join(", ").over(of)
+    beside = pl.len().over(of).cast(pl.Int64) - NAMED
+    more = pl.when(beside > 0).then(pl.format(" and {} more", beside)).otherwise(pl.lit(""))
+    value = pl.format("{} (rows {}{})", pl.col(key), others, more)
     problem = "several rows say different things of the same version"
     return _refuse(wrong, key, value, problem, "keep one of the rows, or give each version its own valid_from")
 
@@ -167,17 +172,13 @@ def hierarchy(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Rows of assets whose parents are nowhere (orphans), or that are above themselves (cycles)."""
     if "parent_id" not in rows.columns:
         return pl.DataFrame(schema=REFUSED)
-    parents = _parents(known) | _parents(rows)
-    lost: dict[str, str] = {}
-    for asset in parents:
-        why = _climb(asset, parents)
-        if why:
-            lost[asset] = why
-    wrong = rows.filter(pl.col("asset_id").is_in(list(lost)))
-    told = wrong["asset_id"].replace_strict(lost, default="", return_dtype=pl.String)
+    parents = _parents(known, rows)
+    lost = _lost(parents)
+    each = rows.select("asset_id", "parent_id").iter_rows()
+    told = pl.Series("_why", [_why(asset, above, parents, lost) for asset, above in each], pl.String)
     cyclic = told.str.starts_with("cycle")
     parts = [
-        _refuse(wrong.with_columns(told.alias("_why")).filter(mask), "parent_id", pl.col("_why"), problem, remedy)
+        _refuse(rows.with_columns(told).filter(mask), "parent_id", pl.col("_why"), problem, remedy)
         for mask, problem, remedy in (
             (cyclic, "the asset is above itself", "correct one of the parents"),
             (~cyclic, "an asset above it is nowhere", "load the asset above it too, or leave parent_id out"),
@@ -186,22 +187,51 @@ def hierarchy(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _parents(rows: pl.DataFrame) -> dict[str, str | None]:
-    if not {"asset_id", "parent_id"} <= set(rows.columns):
-        return {}
-    by_age = rows.sort("valid_from") if "valid_from" in rows.columns else rows
-    return dict(by_age.select("asset_id", "parent_id").iter_rows())
+def _parents(known: pl.DataFrame, rows: pl.DataFrame) -> dict[str, str | None]:
+    """The parent of each asset as its newest version tells it; of equal ones that of the file."""
+    newest = dict[str, tuple[int, str | None]]()
+    for frame in (known, rows):
+        if {"asset_id", "parent_id"} <= set(frame.columns):
+            since = pl.col("valid_from") if "valid_from" in frame.columns else pl.lit(0)
+            for asset, above, begin in frame.select("asset_id", "parent_id", since.fill_null(0)).iter_rows():
+                if asset not in newest or begin >= newest[asset][0]:
+                    newest[asset] = (begin, above)
+    return {asset: above for asset, (_, above) in newest.items()}
 
 
-def _climb(asset: str, parents: Mapping[str, str | None]) -> str | None:
-    """Why nobody reaches the top from `asset`; None: somebody does."""
-    way = [asset]
-    above = parents[asset]
-    while above is not None:
-        if above in way:
-            return "cycle " + " -> ".join([*way, above])
-        if above not in parents:
-            return f"{way[-1]} -> {above}"
-        way.append(above)
-        above = parents[above]
-    return None
+def _why(asset: str, above: str | None, parents: Mapping[str, str | None], lost: Mapping[str, str]) -> str | None:
+    """What is wrong above one version of an asset; its newest may be right, and this one not."""
+    if asset in lost or above is None:
+        return lost.get(asset)
+    return lost.get(above) if above in parents else f"{asset} -> {above}"
+
+
+def _lost(parents: Mapping[str, str | None]) -> dict[str, str]:
+    """The assets from which nobody reaches the top, each with why. Every asset is passed once."""
+    lost, safe = dict[str, str](), set[str]()
+    for asset in parents:
+        if asset in lost or asset in safe:
+            continue
+        way, above = {asset: None}, parents[asset]
+        while above is not None and above in parents and not any(above in passed for passed in (safe, lost, way)):
+            way[above] = None
+            above = parents[above]
+        if above is None or above in safe:
+            safe.update(way)
+        else:
+            _lose(list(way), above, lost)
+    return lost
+
+
+def _lose(way: list[str], above: str, lost: dict[str, str]) -> None:
+    """Note why all assets of a way are lost that ends at `above`: on the way itself, lost before, or nowhere."""
+    ring = way[way.index(above) :] if above in way else []
+    for place, one in enumerate(ring):
+        round_ = (ring * 2)[place : place + min(len(ring), NAMED)]
+        lost[one] = "cycle " + " -> ".join([*round_, one if len(ring) <= NAMED else "..."])
+    below = way[: len(way) - len(ring)]
+    why = lost.get(above, f"{way[-1]} -> {above}")
+    for one in reversed(below):
+        if why.startswith("cycle") and why.count(" -> ") <= NAMED:
+            why = f"cycle {one} -> {why.removeprefix('cycle ')}"
+        lost[one] = why

@@ -28,7 +28,9 @@ def claimed(rows: pl.DataFrame, known: pl.DataFrame, field: str) -> pl.DataFrame
     spans = versions.filter(pl.col(field).is_not_null()).rename({field: "_place"})
     if isinstance(spans.schema["_place"], pl.List):
         spans = spans.with_columns(pl.col("_place").list.unique()).explode("_place").drop_nulls("_place")
-    spans = spans.with_columns(_name=pl.col("_place").str.to_lowercase()).sort("_name", _BEGIN, ROW)
+    spans = spans.with_columns(_name=pl.col("_place").str.to_lowercase())
+    # Twice at one asset, in capitals and not, is no second claim.
+    spans = spans.unique(["asset_id", _BEGIN, "_name"], keep="first", maintain_order=True).sort("_name", _BEGIN, ROW)
     ours = pl.col(ROW).is_not_null()
     ahead = pl.col(_END).cum_max().shift(1, fill_value=NEVER_US).over("_name")
     # What is known already may also begin later.
