@@ -20,7 +20,7 @@ import polars as pl
 
 from streams.core.load.mapping import Mapping
 from streams.core.load.take import REFUSED, ROW
-from streams.load.formats import FileFault, Found, found
+from streams.load.formats import JSON_MAX, FileFault, Found, found
 
 GZIP: Final = b"\x1f\x8b"
 UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -42,16 +42,18 @@ class File:
 
 def read(path: Path, mapping: Mapping) -> Iterator[File]:
     """The rows of a file, in parts of PART rows, each with the columns that it has. Raises FileFault."""
-    names, rows = found(_lines(path, mapping.encoding), mapping)
+    names, rows = found(_lines(path, mapping), mapping)
     part = list(islice(rows, PART))
     yield _part(names, part)
     while part := list(islice(rows, PART)):
         yield _part(names, part)
 
 
-def _lines(path: Path, encoding: str) -> Iterator[str]:
+def _lines(path: Path, mapping: Mapping) -> Iterator[str]:
     """The lines of a file, each with its end."""
-    number = 0
+    number, encoding = 0, mapping.encoding
+    # JSON is often written without a single end of line.
+    longest = JSON_MAX if mapping.format == "json" else LINE_MAX
     try:
         with path.open("rb") as plain:
             head = plain.read(len(MARK))
@@ -59,10 +61,10 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
             if head[: len(UTF_16[0])] in UTF_16:
                 raise FileFault(f"{path} is UTF-16; convert the file (iconv -f UTF-16 -t UTF-8)")
             with gzip.open(plain) if head[: len(GZIP)] == GZIP else plain as file:
-                while line := file.readline(LINE_MAX + 1):
+                while line := file.readline(longest + 1):
                     number += 1
-                    if len(line) > LINE_MAX:
-                        raise FileFault(f"{path}: line {number} is larger than {LINE_MAX} bytes; is the format right?")
+                    if len(line) > longest:
+                        raise FileFault(f"{path}: line {number} is larger than {longest} bytes; is the format right?")
                     yield line.removeprefix(MARK if number == 1 else b"").decode(encoding)
     except UnicodeDecodeError as why:
         text = f"{path}: line {number} is not {encoding}; name its encoding in the mapping file (file.encoding)"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from streams.core.load.mapping import Mapping
+from streams.core.load.take import ITEM_END
 
 # JSON is one value that is read at once, at about six times its size.
 JSON_MAX: Final = 64 << 20
@@ -100,6 +101,8 @@ def _zeek(lines: Iterator[str]) -> tuple[list[str], Iterator[Found]]:
     def rows() -> Iterator[Found]:
         number = 0
         for line in (line for told in ([] if first is None else [first], lines) for line in told):
+            if line.startswith("#fields") and line.rstrip("\r\n").split(separator or "\t")[1:] != names:
+                raise FileFault("a second #fields line names other columns: load each of the joined logs by itself")
             if not line.startswith("#"):
                 number += 1
                 told = _row(number, names, line.rstrip("\r\n").split(separator or "\t"))
@@ -148,12 +151,13 @@ def _object(number: int, one: Any) -> Found:
 
 
 def _cells(prefix: str, one: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
-    """Members of an object as texts; those of objects in it by names with dots between, lists of texts with commas."""
+    """Members of an object as texts; those of objects in it by names with dots between, lists as items with ends."""
     for name, value in one.items():
         if isinstance(value, dict):
             yield from _cells(f"{prefix}{name}.", value)
         elif isinstance(value, list):
-            yield prefix + name, ",".join(item if isinstance(item, str) else json.dumps(item) for item in value)
+            items = (item if isinstance(item, str) else json.dumps(item) for item in value)
+            yield prefix + name, "".join(item + ITEM_END for item in items)
         elif isinstance(value, str) or value is None:
             yield prefix + name, value
         else:

@@ -45,7 +45,7 @@ class Prepared:
 def mapped(kind: str, file: Path) -> Mapping:
     """The mapping in a file. Raises MappingFaults, which list everything that is wrong with it, or OSError."""
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")  # editors on Windows write a byte order mark
     except UnicodeDecodeError as why:
         raise MappingFaults([f"  no UTF-8 ({why.reason}): convert the file (iconv -t UTF-8)"]) from why
     said = mapping.parse(text, {name: kinds.fields(name) for name in kinds.KINDS})

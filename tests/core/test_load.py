@@ -84,7 +84,12 @@ def test_a_local_time_is_read_in_its_zone_and_an_hour_that_does_not_exist_is_ref
     [
         ("%Y-%m-%d", "2026-01-02", "day"),
         ("%Y-%m-%d %H:%M", "2026-01-02 00:00", "exact"),
-        ("iso", "2026-01-02", "exact"),
+        ("iso", "2026-01-02", "day"),
+        ("iso", "2026-W01-5", "day"),
+        ("iso", "2026-01-02T00:00", "exact"),
+        ("%Y-%m-%d %-H:%M", "2026-01-02 0:00", "exact"),
+        ("%Y-%m-%d %l:%M %p", "2026-01-02 12:00 AM", "exact"),
+        ("%Y-%m-%d %X", "2026-01-02 00:00:00", "exact"),
     ],
 )
 def test_the_precision_of_a_time_follows_from_how_it_is_written(form: str, text: str, precision: str) -> None:
@@ -196,3 +201,49 @@ def test_every_row_ends_as_a_record_or_as_refused_whatever_stands_in_it(rows: li
     )
     ended = found.records[ROW].to_list() + found.refused["row"].unique().to_list()
     assert sorted(ended) == list(range(1, len(rows) + 1))
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("%Y-%m-%dT%H:%M:%S%z", "2026-07-01T12:00:00+0200"),
+        ("%Y-%m-%dT%H:%M:%S%:z", "2026-07-01T12:00:00+02:00"),
+        ("%Y-%m-%dT%H:%M:%S%#z", "2026-07-01T12:00:00+02"),
+        ("%+", "2026-07-01T12:00:00+02:00"),
+        ("%s", "1782900000"),
+        ("iso", "2026-07-01T12:00:00+02:00"),
+    ],
+)
+def test_a_time_that_tells_its_offset_is_not_moved_by_the_zone_as_well(form: str, text: str) -> None:
+    """The zone of the mapping is for times that tell none, however the offset is written."""
+    time = f'started_at = {{ column = "t", format = "{form}", zone = "Asia/Tokyo" }}'
+    found = taken({"id": ["a"], "t": [text]}, f'order_id = {{ column = "id" }}\n{time}')
+    assert values(found, "started_at") == [1_782_900_000_000_000]
+
+
+@pytest.mark.parametrize("form", ["iso", "%Y-%m-%d"])
+def test_a_day_that_has_no_midnight_begins_an_hour_later(form: str) -> None:
+    """Clocks of Cairo went from 2025-04-24 24:00 to 01:00: the day is there, and began at 22:00 UTC."""
+    time = f'started_at = {{ column = "t", format = "{form}", zone = "Africa/Cairo" }}'
+    found = taken({"id": ["a"], "t": ["2025-04-25"]}, f'order_id = {{ column = "id" }}\n{time}')
+    assert values(found, "started_at") == [1_745_532_000_000_000]
+    assert values(found, "started_at_precision") == ["day"]
+
+
+def test_a_word_for_nothing_is_nothing_inside_a_template_and_blanks_around_words_do_not_count() -> None:
+    """An id made of NA would be one id for all such rows; exports of fixed width fill with blanks."""
+    found = taken(
+        {"plant": ["1200 ", "1200", "1300"], "nr": ["7", "NA", "8"]},
+        'order_id = { template = "{plant}-{nr}" }',
+        'nulls = ["", "NA"]\nonly = { plant = ["1200"] }',
+    )
+    assert (values(found, "order_id"), found.skipped, found.refused["row"].to_list()) == (["1200-7"], 1, [2])
+
+
+def test_scaled_numbers_are_rounded_and_numbers_without_a_value_are_refused() -> None:
+    """1.001 s are 1001 ms; not a number, and more than any, are no numbers."""
+    found = taken(
+        {"id": ["a", "b", "c"], "n": ["1.001", "0.57", None], "p": ["1", "nan", "inf"]},
+        'order_id = { column = "id" }\ncount = { column = "n", scale = 1000 }\ncost = { column = "p" }',
+    )
+    assert (values(found, "count"), found.refused["row"].to_list()) == ([1001], [2, 3])

@@ -63,7 +63,7 @@ def test_objects_are_flattened_and_what_is_none_is_refused(tmp_path: Path) -> No
     content = '{"id": 1, "at": {"line": "L1", "on": true}}\n{broken\n[1]\n{"id": "x", "tags": ["a", "b"], "n": null}\n'
     file = reading(tmp_path, content, format="jsonl")
     assert file.table.columns == ["id", "at.line", "at.on", "tags", "n", ROW]
-    assert rows(file) == [("1", "L1", "true", None, None), ("x", None, None, "a,b", None)]
+    assert rows(file) == [("1", "L1", "true", None, None), ("x", None, None, "a\x1eb\x1e", None)]
     assert file.refused["row"].to_list() == [2, 3]
     assert file.refused["value"].to_list() == [None, None]
 
@@ -139,3 +139,17 @@ def test_a_large_file_comes_in_parts_with_rows_numbered_through(tmp_path: Path) 
     parts = list(read(tmp_path / "large.csv", Mapping("order")))
     assert [part.table.height for part in parts] == [PART, PART, 1]
     assert parts[2].table[ROW].to_list() == [2 * PART + 1]
+
+
+def test_json_on_one_line_is_read(tmp_path: Path) -> None:
+    """Programs write it without a single end of line, however long it is."""
+    content = "[" + ",".join(f'{{"id": {n}, "text": "{"x" * 1000}"}}' for n in range(2_000)) + "]"
+    assert reading(tmp_path, content, format="json").table.height == 2_000
+
+
+def test_joined_zeek_logs_with_other_columns_are_an_error(tmp_path: Path) -> None:
+    """Cells would stand in the wrong columns; a heading that is repeated as it was says nothing new."""
+    first = ZEEK + "1.5\tC1\n#close\n"
+    assert rows(reading(tmp_path, first + ZEEK + "2.5\tC2\n", format="zeek")) == [("1.5", "C1"), ("2.5", "C2")]
+    with pytest.raises(FileFault, match="second #fields line names other columns: load each"):
+        reading(tmp_path, first + ZEEK.replace("ts\tuid", "uid\tts") + "C2\t2.5\n", format="zeek")

@@ -257,3 +257,43 @@ def test_a_file_of_50_mb_is_read_in_bounded_memory(tmp_path: Path) -> None:
     assert (tmp_path / "large.csv").stat().st_size > 50_000_000
     assert (records, refused) == (rows - rows // 1_000, rows // 1_000)
     assert memory < 400
+
+
+def test_a_list_of_objects_keeps_its_items_and_is_a_text_with_commas_elsewhere(tmp_path: Path) -> None:
+    """Two accounts are two persons without a word about it in the mapping, also where a name holds a comma."""
+    mapping = """kind = "work_order"
+[file]
+format = "json"
+[fields]
+order_id = { column = "nr" }
+actors = { column = "who" }
+failure_mode = { column = "modes" }
+kind = { column = "type", map = { PM02 = "preventive" } }
+"""
+    one = {"nr": "1", "who": ["jdoe", "Doe, Jane"], "modes": ["leak", "wear"], "type": ["PM02"]}
+    rows = [one, one | {"nr": "2", "who": "root", "type": None}, one | {"nr": "3", "who": [], "type": None}]
+    found = prepared(tmp_path, json.dumps([*rows, one | {"nr": "4", "type": ["a", "b"]}]), mapping).records
+    told = [[pseudonym(name, KEY) for name in names] for names in (("jdoe", "Doe, Jane"), ("root",), ())]
+    assert found["actors"].to_list() == told
+    assert found.select("failure_mode", "kind").row(0) == ("leak,wear", "preventive")
+    assert found["order_id"].to_list() == ["1", "2", "3"]
+
+
+def test_a_mapping_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    assert prepared(tmp_path, "nr,text,who,day\n1,,,2026-01-02\n", "\ufeff" + ORDERS).records.height == 1
+
+
+@pytest.mark.parametrize(
+    ("time", "text", "precision"),
+    [
+        ('format = "%Y-%m-%d"', "2026-01-02", "day"),
+        ('format = "iso"', "2026-01-02T03:04:05Z", "exact"),
+        ('format = "iso", precision = "typed_later"', "2026-01-02T03:04:05Z", "typed_later"),
+    ],
+)
+def test_what_happened_has_the_precision_of_its_time_too(tmp_path: Path, time: str, text: str, precision: str) -> None:
+    """A badge reader that tells only the day gives incidents no exact clock."""
+    fields = f'access_id = {{ column = "id" }}\nkind = {{ value = "logon" }}\nevent_time = {{ column = "at", {time} }}'
+    found = prepared(tmp_path, f"id,at\n1,{text}\n", f'kind = "access"\n[fields]\n{fields}\n', "access")
+    assert found.records["time_precision"].to_list() == [precision]

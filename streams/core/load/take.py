@@ -5,6 +5,7 @@ Each column is read whole; a row of which one field cannot be read is refused wi
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
@@ -23,7 +24,13 @@ REFUSED: Final = pl.Schema(
 ROW: Final = "_row"
 PRECISION: Final = "_precision"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-WITH_HOURS: Final = ("%H", "%I", "%T", "%R", "%s", "%c", "%+")
+# Ends each item of a list that was one in the file already.
+ITEM_END: Final = "\x1e"
+# Parts of a form that tell more than the day, and those that tell the offset from UTC, or are in UTC.
+HOURS: Final = re.compile(r"%[-_0]?[HIklTRXrcs+]")
+OFFSET: Final = re.compile(r"%(:{0,3}|#)z|%\+|%s")
+# An ISO 8601 date without a time: as calendar day, or by the week.
+ISO_DATE: Final = r"^\d{4}(-?\d{2}-?\d{2}|-?W\d{2}(-?\d)?)$"
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ def take(table: pl.DataFrame, mapping: Mapping, fields: Dict[str, Field]) -> Tak
     """The records of a table (columns String, and `_row`) that has the columns of `mapping`."""
     rows = table
     for name, words in mapping.only.items():
-        rows = rows.filter(pl.col(name).is_in(list(words)))
+        rows = rows.filter(pl.col(name).str.strip_chars().is_in(list(words)))
     columns, faults = [rows[ROW]], [pl.DataFrame(schema=REFUSED)]
     named = persons.columns(mapping, fields)
     for name, one in fields.items():
@@ -47,16 +54,24 @@ def take(table: pl.DataFrame, mapping: Mapping, fields: Dict[str, Field]) -> Tak
         if origin is None:
             continue
         text = _text(rows, origin)
+        if not isinstance(one.dtype, pl.List) or origin.words is not None:
+            text = _shown(text)
         value = _value(text, one, origin).alias(name)
         columns.append(value)
-        found = _faults(rows, one, origin, text, value)
+        found = _faults(rows, one, origin, _shown(text), value)
         hide = bool(one.personal) or not named.isdisjoint(origin.columns)
         faults.append(found.with_columns(value=pl.lit(None, pl.String)) if hide else found)
-        if one.time and f"{name}{PRECISION}" in fields and f"{name}{PRECISION}" not in mapping.fields:
-            columns.append(_precision(value, origin).alias(f"{name}{PRECISION}"))
+        told = precision_of(name)
+        if one.time and told in fields and told not in mapping.fields:
+            columns.append(_precision(text, value, origin).alias(told))
     refused = pl.concat(faults).sort("row", "field")
     records = pl.DataFrame(columns).filter(~pl.col(ROW).is_in(refused["row"].unique().implode()))
     return Taken(records, refused, table.height - rows.height)
+
+
+def precision_of(name: str) -> str:
+    """The field that tells how precise a time is; that of an event's own time is named shorter."""
+    return f"time{PRECISION}" if name == "event_time" else f"{name}{PRECISION}"
 
 
 def _text(rows: pl.DataFrame, origin: Origin) -> pl.Series:
@@ -68,17 +83,25 @@ def _text(rows: pl.DataFrame, origin: Origin) -> pl.Series:
     else:
         assert origin.template is not None
         pieces = PLACE.split(origin.template)  # texts and names in turn
-        parts = [pl.lit(piece) if place % 2 == 0 else _place(piece) for place, piece in enumerate(pieces) if piece]
+        parts = [
+            pl.lit(piece) if place % 2 == 0 else _place(piece, origin) for place, piece in enumerate(pieces) if piece
+        ]
         found = pl.concat_str(parts)  # null where one of them is
-    found = pl.when(~found.is_in([*origin.nulls, ""])).then(found)
+    found = _told(found, origin)
     return rows.select(found.alias("text")).to_series()
 
 
-def _place(name: str) -> pl.Expr:
-    if name == ROW_NUMBER:
-        return pl.col(ROW).cast(pl.String)
-    stripped = pl.col(name).str.strip_chars()
-    return pl.when(stripped != "").then(stripped)
+def _place(name: str, origin: Origin) -> pl.Expr:
+    return pl.col(ROW).cast(pl.String) if name == ROW_NUMBER else _told(pl.col(name).str.strip_chars(), origin)
+
+
+def _told(text: pl.Expr, origin: Origin) -> pl.Expr:
+    return pl.when(~text.is_in([*origin.nulls, ""])).then(text)
+
+
+def _shown(text: pl.Series) -> pl.Series:
+    """Lists of the file with commas between their items."""
+    return text.str.strip_suffix(ITEM_END).str.replace_all(ITEM_END, ",", literal=True)
 
 
 def _value(text: pl.Series, one: Field, origin: Origin) -> pl.Series:
@@ -99,16 +122,19 @@ def _value(text: pl.Series, one: Field, origin: Origin) -> pl.Series:
         return text.str.to_lowercase().replace_strict(list(words), list(words.values()), default=None)
     if one.dtype == pl.String():
         return text
-    number = text.cast(pl.Float64, strict=False)
     if one.dtype.is_integer() and origin.scale is None:
         return text.cast(one.dtype, strict=False)
-    return (number * (origin.scale or 1.0)).cast(one.dtype, strict=False)
+    number = text.cast(pl.Float64, strict=False) * (1.0 if origin.scale is None else origin.scale)
+    # 0.57 times 100 is a little less than 57.
+    number = number.round() if one.dtype.is_integer() else number
+    return number.set(~number.is_finite(), None).cast(one.dtype, strict=False)
 
 
 def _list(text: pl.Series, origin: Origin, dtype: pl.List) -> pl.Series:
     """Parts of a text; those of a map are NAME=VALUE. Null where one of them cannot be read."""
     stripped = pl.element().str.strip_chars()
     own = pl.col("text").str.split(origin.split) if origin.split is not None else pl.concat_list("text")
+    own = pl.when(pl.col("text").str.ends_with(ITEM_END)).then(pl.col("text").str.split(ITEM_END)).otherwise(own)
     parts = text.to_frame("text").select(own.list.eval(stripped.filter(stripped != ""))).to_series()
     if isinstance(dtype.inner, pl.Struct):
         pair = pl.element().str.splitn("=", 2).struct.rename_fields(["key", "value"])
@@ -130,11 +156,18 @@ def _time(text: pl.Series, origin: Origin) -> pl.Series:
     if form == ISO:
         zone = zoneinfo.ZoneInfo(origin.zone)
         return pl.Series(text.name, [None if one is None else _iso(one, zone) for one in text], pl.Int64)
-    if "%z" in form:
-        return text.str.to_datetime(form, time_unit="us", strict=False).to_physical()
     naive = text.str.to_datetime(form, time_unit="us", strict=False)
-    known = naive.dt.replace_time_zone(origin.zone, ambiguous="earliest", non_existent="null")
+    if OFFSET.search(form):
+        return naive.to_physical()
+    known = _in_zone(naive, origin.zone)
+    if not HOURS.search(form):
+        # Where clocks go on at midnight, a day begins an hour later.
+        known = known.zip_with(known.is_not_null(), _in_zone(naive + timedelta(hours=1), origin.zone))
     return known.dt.convert_time_zone("UTC").to_physical()
+
+
+def _in_zone(naive: pl.Series, zone: str) -> pl.Series:
+    return naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
 
 
 def _iso(text: str, zone: zoneinfo.ZoneInfo) -> int | None:
@@ -142,19 +175,25 @@ def _iso(text: str, zone: zoneinfo.ZoneInfo) -> int | None:
     try:
         told = datetime.fromisoformat(text)
         if told.tzinfo is None:
-            local = told.replace(tzinfo=zone)
-            told = local.astimezone(UTC)
-            if told.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
-                return None  # an hour that the clocks skipped
+            local, told = told, told.replace(tzinfo=zone).astimezone(UTC)
+            skipped = told.astimezone(zone).replace(tzinfo=None) != local  # by clocks that went on
+            if skipped and not re.match(ISO_DATE, text):
+                return None
         return (told - EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError):
         return None
 
 
-def _precision(value: pl.Series, origin: Origin) -> pl.Series:
-    day = origin.format not in (ISO, *UNIX) and not any(part in (origin.format or "") for part in WITH_HOURS)
-    told = origin.precision or ("day" if day else "exact")
-    return pl.select(pl.when(value.is_not_null()).then(pl.lit(told)).otherwise(pl.lit("absent"))).to_series()
+def _precision(text: pl.Series, value: pl.Series, origin: Origin) -> pl.Series:
+    """As the mapping says; else of each time what its writing tells."""
+    if origin.format == ISO:
+        day = text.str.contains(ISO_DATE)
+    else:
+        by_day = origin.format not in UNIX and not HOURS.search(origin.format or "")
+        day = pl.Series([by_day]).new_from_index(0, len(text))
+    told = pl.when(day).then(pl.lit("day")).otherwise(pl.lit("exact"))
+    told = told if origin.precision is None else pl.lit(origin.precision)
+    return pl.select(pl.when(value.is_not_null()).then(told).otherwise(pl.lit("absent"))).to_series()
 
 
 def _faults(rows: pl.DataFrame, one: Field, origin: Origin, text: pl.Series, value: pl.Series) -> pl.DataFrame:
