@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from streams.core.verdict.catalogue import ACTIVITIES
 from streams.core.verdict.kept import Kept
 from tests.core.verdict_scene import FILLER, LINE, H, Row, alert, at, change, context, frame, order, said
 
+ROOT = Path(__file__).parents[2]
 NOT_TOLD = {"asset_id": None}
 PLAN = {"started_at": None, "finished_at": None, "planned_start": at(9), "planned_end": at(12)}
 
@@ -316,3 +319,25 @@ def test_an_order_explains_the_parts_below_it_and_not_what_is_above() -> None:
     motor = alert(asset_id="M", asset_path="e/s/line-1/filler/motor")
     assert said(motor, [order()])["verdict"] == "possible"
     assert said(alert(), [order(asset_id="M")])["verdict"] == "none"
+
+
+CROWDED = """
+import resource
+from streams.core.verdict import verdicts
+from tests.core.verdict_scene import alert, at, context, frame, order
+times = [n * 840 / 12_500 for n in range(12_500)]
+line = {"asset_id": None, "work_center": "line-1"}
+work = [order(str(n), started_at=at(t), released_at=at(t), finished_at=at(t + 30), **line) for n, t in enumerate(times)]
+known, asked = context(work), frame(*[alert(begin_time=at(t), end_time=at(t + 1)) for t in times])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = verdicts(asked, known)["verdict"].to_list()
+print(found.count("possible"), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_many_orders_on_one_line_take_bounded_memory() -> None:
+    """12,500 alerts on a line that had 12,500 orders in five weeks, each of which covers 450 of the alerts."""
+    done = subprocess.run([sys.executable, "-c", CROWDED], check=True, capture_output=True, text=True, cwd=ROOT)
+    explained, memory = map(int, done.stdout.split())
+    assert explained == 12_500
+    assert memory < 400

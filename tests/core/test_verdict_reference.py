@@ -6,10 +6,11 @@ from collections import Counter
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.core.verdict import Policy, verdicts
+from streams.core.verdict import Policy, match, verdicts
 from tests.core.reference_verdict import verdict
 from tests.core.verdict_scene import CLOCKS, Row, context, frame
 from tests.core.verdict_scene import H as HOUR
@@ -197,8 +198,13 @@ def _plant(chance: Random) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
     return rows, known, work, tickets
 
 
-def test_in_a_crowded_plant_verdicts_are_those_of_the_reference() -> None:
-    """Where several orders match one alert the same one is told; every verdict, by either kind, comes up often."""
+@pytest.mark.parametrize("at_once", [match.PAIRS_AT_ONCE, 40])
+def test_in_a_crowded_plant_verdicts_are_those_of_the_reference(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several orders match one alert the same one is told, also where only few pairs are looked at together.
+
+    Every verdict, by either kind, comes up often.
+    """
+    monkeypatch.setattr(match, "PAIRS_AT_ONCE", at_once)
     seen: Counter[tuple[Any, ...]] = Counter()
     for seed in range(60):
         rows, known, work, tickets = _plant(Random(seed))

@@ -13,6 +13,7 @@ import polars as pl
 from streams.core.context import Context
 from streams.core.verdict.catalogue import EASED
 from streams.core.verdict.explanations import CHANGE, Policy, explanations
+from streams.core.verdict.kept import Kept
 from streams.core.verdict.places import ABOVE, ITSELF, places
 from streams.core.verdict.text import text
 
@@ -41,6 +42,8 @@ ASKED: Final = pl.Schema(
     }
 )
 DEFAULT: Final = Policy()
+# Pairs of alerts and explanations that are looked at together: some 150 MiB. On a busy line each alert meets hundreds.
+PAIRS_AT_ONCE: Final = 500_000
 
 
 def verdicts(rows: pl.DataFrame, context: Context, policy: Policy = DEFAULT) -> pl.DataFrame:
@@ -55,7 +58,8 @@ def verdicts(rows: pl.DataFrame, context: Context, policy: Policy = DEFAULT) -> 
         none = pl.DataFrame({"verdict": ["none"] * asked.height}, schema={"verdict": pl.String})
         return none.select(pl.col(n) if n == "verdict" else pl.lit(None, t).alias(n) for n, t in VERDICT.items())
     there = _there(asked, context, pl.concat([one.select("key") for one, _ in found]), policy)
-    said = _said(_best(pl.concat([_judged(_within(there, finder), one, asked) for one, finder in found])), policy)
+    parts = [(part, one, finder) for one, finder in found for part in _parts(there, finder)]
+    said = _said(_best(pl.concat([_judged(_within(part, finder), one, asked) for part, one, finder in parts])), policy)
     return (
         asked.select("_row")
         .join(said, on="_row", how="left", maintain_order="left")
@@ -73,6 +77,24 @@ def _there(asked: pl.DataFrame, context: Context, explained: pl.DataFrame, polic
         last=pl.coalesce("end_time", "known_until"),
     )
     return places(asked, context, explained).join(times, on="_row")
+
+
+def _crowd(finder: pl.DataFrame) -> pl.DataFrame:
+    """How many explanations each place has in each bucket of time."""
+    return finder.group_by("key", "bucket").len("count")
+
+
+_CROWD: Final = Kept(_crowd)
+
+
+def _parts(there: pl.DataFrame, finder: pl.DataFrame) -> list[pl.DataFrame]:
+    """`there` in parts that meet about PAIRS_AT_ONCE explanations each; a row's places are in one part."""
+    met = there.join(_CROWD.of(finder), on=["key", "bucket"])
+    if met["count"].sum() <= PAIRS_AT_ONCE:
+        return [there]
+    rows = met.group_by("_row").agg(pl.col("count").sum()).sort("_row")
+    rows = rows.select("_row", _part=pl.col("count").cum_sum() // PAIRS_AT_ONCE)
+    return there.join(rows, on="_row", maintain_order="left").partition_by("_part", include_key=False)
 
 
 def _within(there: pl.DataFrame, finder: pl.DataFrame) -> pl.DataFrame:
