@@ -247,3 +247,18 @@ def test_scaled_numbers_are_rounded_and_numbers_without_a_value_are_refused() ->
         'order_id = { column = "id" }\ncount = { column = "n", scale = 1000 }\ncost = { column = "p" }',
     )
     assert (values(found, "count"), found.refused["row"].to_list()) == ([1001], [2, 3])
+
+
+def test_numbers_with_a_decimal_comma_are_read_where_the_mapping_says_so() -> None:
+    """Points stand between thousands then, and nowhere else: 1.5 is refused rather than taken for 15."""
+    columns: dict[str, list[str | None]] = {
+        "id": list("abcde"),
+        "p": ["1,5", "-1.234,50", "12.345", "1.5", "7"],
+        "n": ["7", "1.200", None, "8", "9"],
+    }
+    fields = 'order_id = { column = "id" }\ncost = { column = "p" }\ncount = { column = "n" }'
+    found = taken(columns, fields, '[file]\nseparator = ";"\ndecimal = ","')
+    assert (values(found, "cost"), values(found, "count")) == ([1.5, -1234.5, 12345.0, 7.0], [7, 1200, None, 9])
+    assert found.refused.select("row", "field", "value").rows() == [(4, "cost", "1.5")]
+    assert taken(columns, fields).refused["row"].unique().to_list() == [1, 2]
+    assert 'file.decimal: write "." or ","' in faults('kind = "order"\n[file]\ndecimal = "x"\n[fields]\n')

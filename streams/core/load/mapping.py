@@ -74,7 +74,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A mapping file. `only` names columns with the words that a row must have there; other rows are skipped."""
+    """A mapping file. `only` names columns with the words that a row must have there; other rows are skipped.
+
+    `decimal` stands before the decimals of numbers; where it is a comma, points may stand between thousands.
+    """
 
     kind: str
     format: FileFormat = "csv"
@@ -83,6 +86,7 @@ class Mapping:
     encoding: str = "utf-8"
     only: Dict[str, tuple[str, ...]] = field(default_factory=dict)
     fields: Dict[str, Origin] = field(default_factory=dict)
+    decimal: str = "."
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -102,7 +106,7 @@ def parse(text: str, kinds: Dict[str, Dict[str, Field]]) -> Mapping:
         raise MappingFaults([f"  kind = {kind!r}: no such kind of record{near(kind, kinds)}"])
     faults = Faults()
     top = faults.known("", said, {"kind", "file", "only", "nulls", "time", "fields"})
-    file = faults.known("file.", top.get("file", {}), {"format", "separator", "pattern", "encoding"})
+    file = faults.known("file.", top.get("file", {}), {"format", "separator", "pattern", "encoding", "decimal"})
     time = faults.known("time.", top.get("time", {}), {"format", "zone", "precision"})
     nulls = faults.texts("nulls", top.get("nulls", [""]))
     only = {name: faults.texts(f"only.{name}", words) for name, words in faults.table("only", top).items()}
@@ -179,7 +183,9 @@ def _time_faults(faults: Faults, place: str, texts: Dict[str, str]) -> None:
 
 def _file(faults: Faults, file: Dict[str, Any], mapping: Mapping) -> Mapping:
     form, separator, pattern = file.get("format", "csv"), file.get("separator", ","), file.get("pattern")
-    encoding = file.get("encoding", "utf-8")
+    encoding, decimal = file.get("encoding", "utf-8"), file.get("decimal", ".")
+    if decimal not in (".", ","):
+        faults.add("file.decimal", 'write "." or ","')
     if not isinstance(encoding, str) or not _of_ascii(encoding):
         faults.add("file.encoding", "write one that holds ASCII as it is, such as utf-8, cp1252 or latin-1")
     if form not in FORMATS:
@@ -194,7 +200,7 @@ def _file(faults: Faults, file: Dict[str, Any], mapping: Mapping) -> Mapping:
                 faults.add("file.pattern", "name what it finds: (?P<user>...)")
         except (re.error, TypeError) as why:
             faults.add("file.pattern", f"no regular expression ({why})")
-    return Mapping(mapping.kind, form, separator, pattern, encoding, mapping.only, mapping.fields)
+    return Mapping(mapping.kind, form, separator, pattern, encoding, mapping.only, mapping.fields, decimal)
 
 
 def _of_ascii(encoding: str) -> bool:

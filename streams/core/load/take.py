@@ -24,6 +24,7 @@ REFUSED: Final = pl.Schema(
 ROW: Final = "_row"
 PRECISION: Final = "_precision"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+THOUSANDS: Final = r"^[+-]?\d{1,3}(\.\d{3})+(,\d*)?$"
 # Ends each item of a list that was one in the file already.
 ITEM_END: Final = "\x1e"
 # Parts of a form that tell more than the day, and those that tell the offset from UTC, or are in UTC.
@@ -56,7 +57,7 @@ def take(table: pl.DataFrame, mapping: Mapping, fields: Dict[str, Field]) -> Tak
         text = _text(rows, origin)
         if not isinstance(one.dtype, pl.List) or origin.words is not None:
             text = _shown(text)
-        value = _value(text, one, origin).alias(name)
+        value = _value(text, one, origin, mapping.decimal).alias(name)
         columns.append(value)
         found = _faults(rows, one, origin, _shown(text), value)
         hide = bool(one.personal) or not named.isdisjoint(origin.columns)
@@ -104,7 +105,7 @@ def _shown(text: pl.Series) -> pl.Series:
     return text.str.strip_suffix(ITEM_END).str.replace_all(ITEM_END, ",", literal=True)
 
 
-def _value(text: pl.Series, one: Field, origin: Origin) -> pl.Series:
+def _value(text: pl.Series, one: Field, origin: Origin, decimal: str) -> pl.Series:
     """The field's value; null where the text says nothing, or cannot be read."""
     if origin.words is not None:
         replaced = text.replace_strict(list(origin.words), list(origin.words.values()), default=None)
@@ -122,12 +123,21 @@ def _value(text: pl.Series, one: Field, origin: Origin) -> pl.Series:
         return text.str.to_lowercase().replace_strict(list(words), list(words.values()), default=None)
     if one.dtype == pl.String():
         return text
+    if decimal == ",":
+        text = _with_point(text)
     if one.dtype.is_integer() and origin.scale is None:
         return text.cast(one.dtype, strict=False)
     number = text.cast(pl.Float64, strict=False) * (1.0 if origin.scale is None else origin.scale)
     # 0.57 times 100 is a little less than 57.
     number = number.round() if one.dtype.is_integer() else number
     return number.set(~number.is_finite(), None).cast(one.dtype, strict=False)
+
+
+def _with_point(text: pl.Series) -> pl.Series:
+    """Numbers with a decimal comma as those with a point; null where a point stands elsewhere than at thousands."""
+    bare = text.zip_with(~text.str.contains(THOUSANDS), text.str.replace_all(".", "", literal=True))
+    point = bare.str.contains(".", literal=True)
+    return bare.set(point, None).str.replace(",", ".", literal=True)
 
 
 def _list(text: pl.Series, origin: Origin, dtype: pl.List) -> pl.Series:
