@@ -87,7 +87,7 @@ def load(settings: Settings, kind: str, file: Path, mapping_file: Path, dry_run:
 
     found = prepare(said, file, lambda: read_key(settings.pseudonym_key_file), known, time.time_ns() // 1_000)
     if not dry_run and found.records.height:
-        publish(settings, topic, found.records)
+        publish(settings, topic, found.records, found.again)
     return Report(kind, found, sent=not dry_run)
 
 

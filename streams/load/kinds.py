@@ -75,6 +75,22 @@ def unlike(kind: str, records: pl.DataFrame, there: pl.DataFrame) -> pl.DataFram
     return records.filter(~pl.int_range(pl.len()).is_in(same["_at"].implode()))
 
 
+def newer(kind: str, records: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
+    """Newest versions in `there` of entities of which `records` tell older ones only.
+
+    Versions of an entity share its key, and compaction keeps the record of a key that was written last: where the past
+    is told after the present, the present is to be told once more.
+    """
+    key = identity(kind)
+    if there.is_empty() or "valid_from" not in there.columns:
+        return there.clear()
+    since = pl.col("valid_from") if "valid_from" in records.columns else pl.lit(0, pl.Int64)
+    told = records.group_by(key).agg(since.max().alias("_since"))
+    newest = there.sort("valid_from", maintain_order=True).unique(key, keep="last", maintain_order=True)
+    found = newest.join(told, on=key, maintain_order="left")
+    return found.filter(pl.col("valid_from") > pl.col("_since")).select(there.columns)
+
+
 def _text(name: str, dtype: pl.DataType) -> pl.Expr:
     """A column that can be compared: lists as one text."""
     if not isinstance(dtype, pl.List):

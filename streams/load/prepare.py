@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,9 @@ SHOWN: Final = 80
 
 @dataclass(frozen=True)
 class Prepared:
-    """`records`: what to send; `refused` as take.REFUSED.
+    """`records`: what to send, the oldest versions first; `again`: what is there already and is to be sent behind them.
+
+    `refused` as take.REFUSED.
 
     Counts: rows of the file, repeats in it, rows of other kinds, texts left out, records that are there already.
     """
@@ -40,6 +42,7 @@ class Prepared:
     skipped: int
     texts: int
     unchanged: int
+    again: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def mapped(kind: str, file: Path) -> Mapping:
@@ -71,10 +74,13 @@ def prepare(
     told = kinds.completed(said.kind, taken)
     judged = checks.judge(said.kind, kinds.identity(said.kind), told, there, now_us)
     records = kinds.unlike(said.kind, judged.records, there)
+    if "valid_from" in records.columns:
+        records = records.sort("valid_from", maintain_order=True)
+    again = kinds.newer(said.kind, records, there)
     short = pl.col("value").str.slice(0, SHOWN)
     faults = pl.concat([refused, judged.refused]).with_columns(short).sort("row", "field")
     unchanged = judged.records.height - records.height
-    return Prepared(records, faults, rows, judged.repeats, skipped, texts, unchanged)
+    return Prepared(records, faults, rows, judged.repeats, skipped, texts, unchanged, again)
 
 
 def _read(

@@ -36,8 +36,11 @@ class NotSent(Exception):
     """The records were not sent, or nobody knows; the message says which, why and what to do."""
 
 
-def publish(settings: Settings, topic: topology.Topic, records: pl.DataFrame) -> int:
-    """Send `records`; returns how many. Raises NotSent, TopicFault; a transaction that was begun is ended."""
+def publish(settings: Settings, topic: topology.Topic, *parts: pl.DataFrame) -> int:
+    """Send the records of `parts`, one part after the other; returns how many.
+
+    Raises NotSent, TopicFault; a transaction that was begun is ended.
+    """
     name = settings.topic_prefix + topic.name
     partitions(settings, [name])  # a broker that makes topics by itself would make this one without compaction
     encoder = codec.Encoder(topic.name, _framing(settings, topic), topic.key)
@@ -63,7 +66,8 @@ def publish(settings: Settings, topic: topology.Topic, records: pl.DataFrame) ->
         producer.init_transactions(ANSWER_S)
         producer.begin_transaction()
         with _ended(producer):
-            _send(producer, name, encoder, records, delivered)
+            for records in parts:
+                _send(producer, name, encoder, records, delivered)
             if producer.flush(TRANSACTION_MS / 1000) or failures:
                 raise NotSent(f"{name}: {(failures or ['the broker does not take it'])[0]}; nothing was changed")
     except KafkaException as why:
@@ -71,7 +75,7 @@ def publish(settings: Settings, topic: topology.Topic, records: pl.DataFrame) ->
         advice = "shorten the texts of its rows, or leave them out" if large else "look into the broker's log"
         raise NotSent(f"{name}: {why.args[0].str()}; nothing was changed; {advice}") from why
     _commit(producer, name)
-    return records.height
+    return sum(records.height for records in parts)
 
 
 @contextlib.contextmanager

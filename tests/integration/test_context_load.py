@@ -182,6 +182,27 @@ def test_a_load_that_is_killed_leaves_nothing_and_the_next_one_everything_once(
     watcher.close()
 
 
+def test_the_newest_version_is_written_last_whatever_is_loaded_last(target: Deployment, tmp_path: Path) -> None:
+    """Compaction keeps of each asset the last record, and that must not be one of its past."""
+    versions = ASSET_MAPPING + 'valid_from = { column = "since", format = "iso" }\n'
+
+    def load(*lines: str) -> int:
+        words = assets(tmp_path, [])
+        (tmp_path / "assets.toml").write_text(versions)
+        (tmp_path / "assets.csv").write_text("\n".join(["id,above,path,since", *lines]))
+        return int(json.loads(run(target, *words, "--json").stdout)["records"])
+
+    def written() -> list[str]:
+        return [row["path"] for row in rows(target, topology.ASSET)]
+
+    assert load("a,,s/new,2026-03-01", "a,,s/old,2026-01-01") == 2
+    assert written() == ["s/old", "s/new"]
+    assert load("a,,s/former,2026-02-01") == 1
+    assert written() == ["s/old", "s/new", "s/former", "s/new"]
+    assert load("a,,s/newest,2026-04-01") == 1
+    assert written()[4:] == ["s/newest"]
+
+
 ORDER_MAPPING = """kind = "work_order"
 [fields]
 order_id = { column = "id" }
