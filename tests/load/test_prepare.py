@@ -297,3 +297,13 @@ def test_what_happened_has_the_precision_of_its_time_too(tmp_path: Path, time: s
     fields = f'access_id = {{ column = "id" }}\nkind = {{ value = "logon" }}\nevent_time = {{ column = "at", {time} }}'
     found = prepared(tmp_path, f"id,at\n1,{text}\n", f'kind = "access"\n[fields]\n{fields}\n', "access")
     assert found.records["time_precision"].to_list() == [precision]
+
+
+def test_logons_of_a_log_that_was_rotated_keep_their_ids(tmp_path: Path) -> None:
+    """Loaded twice, once without the lines that are gone by then, each logon is one event; two tries are two."""
+    mapping = (Path(kinds.__file__).parent / "mappings" / "openssh_auth.toml").read_text()
+    line = "Dec 10 07:0{}:45 host sshd[5]: Failed {} for invalid user a b from 10.0.0.9 port 22 ssh2\n"
+    log = [line.format(0, "password"), line.format(1, "none"), line.format(1, "password"), line.format(2, "password")]
+    whole, rest = (prepared(tmp_path, "".join(part), mapping, "access").records["access_id"] for part in (log, log[1:]))
+    assert whole.n_unique() == 4
+    assert whole.to_list()[1:] == rest.to_list()
