@@ -233,3 +233,21 @@ def test_a_version_whose_own_parent_is_nowhere_is_refused_though_a_later_one_is_
 def test_an_address_that_one_asset_tells_twice_is_its_own() -> None:
     """Once in capitals and once not: nobody else claims it."""
     assert refused(judged("asset", "asset_id", addresses(("a", ["AA:BB", "aa:bb"], 0, None)))) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "good"),
+    [
+        ("work_order", {"order_id": "1", "status": "finished", "started_at_precision": "absent"}, True),
+        ("work_order", {"order_id": "1", "status": "REL"}, False),
+        ("work_order", {"order_id": "1", "started_at_precision": "hour"}, False),
+        ("change", {"change_id": "1", "status": "approved"}, True),
+        ("change", {"change_id": "1", "status": "finished"}, False),
+        ("calendar", {"entry_id": "1", "status": "REL"}, True),
+    ],
+)
+def test_a_word_with_which_a_record_would_never_count_is_refused(kind: str, row: dict[str, Any], good: bool) -> None:
+    """A status that was not translated would leave every alert unexplained, and nobody would know why."""
+    found = judged(kind, next(iter(row)), [row])
+    assert (found.records.height == 1) is good
+    assert good or "by map in fields." in found.refused["remedy"][0]

@@ -12,6 +12,8 @@ from typing import Final
 
 import polars as pl
 
+from streams.core.load.hierarchy import NAMED, reasons
+from streams.core.load.mapping import PRECISIONS
 from streams.core.load.places import claimed
 from streams.core.load.take import PRECISION, REFUSED, ROW
 from streams.core.times import DAY_US
@@ -41,8 +43,11 @@ EARLIEST_US: Final = 631_152_000_000_000
 # Years 0001 to 9999: others have no date.
 SHOWN_US: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 AHEAD_US: Final = 50 * 365 * DAY_US
-# Rows and assets that one sentence names.
-NAMED: Final = 8
+# Words that decide whether a record counts at all, as the contracts tell them: with another word it never would.
+STATUS: Final[Mapping[str, tuple[str, ...]]] = {
+    "work_order": ("planned", "released", "started", "arrived", "finished", "verified", "cancelled"),
+    "change": ("requested", "approved", "active", "closed", "cancelled"),
+}
 POSITIVE: Final[Mapping[str, tuple[str, ...]]] = {"production_order": ("planned_quantity", "planned_run_time_s")}
 
 
@@ -62,7 +67,7 @@ def judge(kind: str, key: str, records: pl.DataFrame, known: pl.DataFrame, now_u
     repeats = records.height - kept.height
     faults = [
         *(_order(kind, kept), _needs(kind, kept), _plausible(kept, now_us), _positive(kind, kept)),
-        *(_validity(kept), _contradictions(key, kept)),
+        *(_validity(kept), _contradictions(key, kept), _words(kind, kept)),
     ]
     refused, kept = _without(pl.DataFrame(schema=REFUSED), kept, pl.concat(faults))
     if kind == "asset":
@@ -148,6 +153,17 @@ def _positive(kind: str, rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(found)
 
 
+def _words(kind: str, rows: pl.DataFrame) -> pl.DataFrame:
+    found = [pl.DataFrame(schema=REFUSED)]
+    known = {name: (*PRECISIONS, "absent") for name in rows.columns if name.endswith(PRECISION)}
+    for name, words in (known | {"status": STATUS.get(kind, ())}).items():
+        if words and name in rows.columns:
+            wrong = rows.filter(~pl.col(name).is_in(words))
+            told = f"is none of {', '.join(words)}"
+            found.append(_refuse(wrong, name, pl.col(name), told, f"bring it to one of them by map in fields.{name}"))
+    return pl.concat(found)
+
+
 def _validity(rows: pl.DataFrame) -> pl.DataFrame:
     if not {"valid_from", "valid_to"} <= set(rows.columns):
         return pl.DataFrame(schema=REFUSED)
@@ -172,10 +188,7 @@ def hierarchy(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Rows of assets whose parents are nowhere (orphans), or that are above themselves (cycles)."""
     if "parent_id" not in rows.columns:
         return pl.DataFrame(schema=REFUSED)
-    parents = _parents(known, rows)
-    lost = _lost(parents)
-    each = rows.select("asset_id", "parent_id").iter_rows()
-    told = pl.Series("_why", [_why(asset, above, parents, lost) for asset, above in each], pl.String)
+    told = reasons(rows, known)
     cyclic = told.str.starts_with("cycle")
     parts = [
         _refuse(rows.with_columns(told).filter(mask), "parent_id", pl.col("_why"), problem, remedy)
@@ -185,53 +198,3 @@ def hierarchy(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         )
     ]
     return pl.concat(parts)
-
-
-def _parents(known: pl.DataFrame, rows: pl.DataFrame) -> dict[str, str | None]:
-    """The parent of each asset as its newest version tells it; of equal ones that of the file."""
-    newest = dict[str, tuple[int, str | None]]()
-    for frame in (known, rows):
-        if {"asset_id", "parent_id"} <= set(frame.columns):
-            since = pl.col("valid_from") if "valid_from" in frame.columns else pl.lit(0)
-            for asset, above, begin in frame.select("asset_id", "parent_id", since.fill_null(0)).iter_rows():
-                if asset not in newest or begin >= newest[asset][0]:
-                    newest[asset] = (begin, above)
-    return {asset: above for asset, (_, above) in newest.items()}
-
-
-def _why(asset: str, above: str | None, parents: Mapping[str, str | None], lost: Mapping[str, str]) -> str | None:
-    """What is wrong above one version of an asset; its newest may be right, and this one not."""
-    if asset in lost or above is None:
-        return lost.get(asset)
-    return lost.get(above) if above in parents else f"{asset} -> {above}"
-
-
-def _lost(parents: Mapping[str, str | None]) -> dict[str, str]:
-    """The assets from which nobody reaches the top, each with why. Every asset is passed once."""
-    lost, safe = dict[str, str](), set[str]()
-    for asset in parents:
-        if asset in lost or asset in safe:
-            continue
-        way, above = {asset: None}, parents[asset]
-        while above is not None and above in parents and not any(above in passed for passed in (safe, lost, way)):
-            way[above] = None
-            above = parents[above]
-        if above is None or above in safe:
-            safe.update(way)
-        else:
-            _lose(list(way), above, lost)
-    return lost
-
-
-def _lose(way: list[str], above: str, lost: dict[str, str]) -> None:
-    """Note why all assets of a way are lost that ends at `above`: on the way itself, lost before, or nowhere."""
-    ring = way[way.index(above) :] if above in way else []
-    for place, one in enumerate(ring):
-        round_ = (ring * 2)[place : place + min(len(ring), NAMED)]
-        lost[one] = "cycle " + " -> ".join([*round_, one if len(ring) <= NAMED else "..."])
-    below = way[: len(way) - len(ring)]
-    why = lost.get(above, f"{way[-1]} -> {above}")
-    for one in reversed(below):
-        if why.startswith("cycle") and why.count(" -> ") <= NAMED:
-            why = f"cycle {one} -> {why.removeprefix('cycle ')}"
-        lost[one] = why
