@@ -106,6 +106,13 @@ def test_a_work_order_cannot_end_before_it_began(
         assert refused(found) == {1: "is before started_at"}
 
 
+def test_an_order_that_was_written_during_or_after_the_work_is_taken() -> None:
+    """Of a breakdown the paper comes later than the repair: released after the start, or after the end."""
+    work = {"started_at": BASE, "finished_at": BASE + HOUR}
+    rows = [{"order_id": str(late), "released_at": BASE + late * HOUR // 2, **work} for late in (1, 4)]
+    assert refused(judged("work_order", "order_id", rows)) == {}
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
 def test_an_order_over_nothing_is_refused(value: float) -> None:
     """A run time per item that is not above zero would make every effectiveness infinite or negative."""

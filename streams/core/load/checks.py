@@ -18,12 +18,13 @@ from streams.core.load.places import claimed
 from streams.core.load.take import PRECISION, REFUSED, ROW
 from streams.core.times import DAY_US
 
-# Times that cannot be in another order: each is not after those that follow it.
+# Times that cannot be in another order: each is not after those that follow it. A release may be later than anything:
+# of a breakdown the order is often written when the work has begun, or is done.
 ORDER: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "work_order": (
         ("planned_start", "planned_end"),
-        ("released_at", "started_at", "finished_at", "verified_at"),
-        ("released_at", "arrived_at", "finished_at"),
+        ("started_at", "finished_at", "verified_at"),
+        ("arrived_at", "finished_at"),
     ),
     "production_order": (("planned_start", "planned_end"), ("actual_start", "actual_end")),
     "calendar": (("start", "end"),),
