@@ -192,7 +192,15 @@ def _ticket(
         ]
     if "work_order" in rule.without:
         spans += [
-            (one, one["started_at"], one["finished_at"], [one["asset_id"]], [], HOUR // 12)
+            # Planned work may begin before its clock is pressed; work on a failure not before it was released.
+            (
+                one,
+                one["started_at"],
+                one["finished_at"],
+                [one["asset_id"]],
+                [],
+                HOUR // 12 * (one["kind"] != "corrective"),
+            )
             for one in _latest(orders, "order_id")
             if one["status"] in {"released", "started", "arrived", "finished", "verified"} and one["kind"] != "standing"
         ]

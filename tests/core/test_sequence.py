@@ -350,6 +350,38 @@ def test_late_evidence_makes_old_what_was_new() -> None:
     assert seconds(run.give(logon("anna", 140))) == [(210, "retracted")]
 
 
+def test_a_log_of_long_ago_is_no_watching() -> None:
+    """Logons of last year that are loaded today make nobody new: they are left out, and nothing was learnt of them."""
+    rule = sequence('relation = "asset"\nwithin_s = 60', step("logon", NEW, kind="access"), step("b"))
+    run = Run(rule)
+    assert run.give(logon("anna", 200_000), alarm("b", 200_005, asset="hmi")) == []
+    assert run.give(logon("other", 0)) == []
+    assert run.give(logon("eve", 200_010), alarm("b", 200_015, asset="hmi")) == []
+    assert run.counts["sequence_left_out", "late"] == 1
+
+
+def test_who_comes_again_was_not_new_before() -> None:
+    """A logon is not judged anew for a later one: what it was judged by lies further back than what is looked at."""
+    rule = sequence('relation = "asset"\nwithin_s = 60', step("logon", NEW, kind="access"), step("b"))
+    run = Run(rule)
+    run.give(logon("other", 0), logon("anna", 300))
+    assert run.give(logon("anna", 390), alarm("b", 395, asset="hmi")) == []
+    assert run.give(logon("anna", 610)) == []
+    assert run.give(logon("anna", 720), alarm("b", 725, asset="hmi")) != []
+
+
+def test_what_comes_late_takes_no_match_beyond_it() -> None:
+    """Late evidence of an account that is no logon changes nothing of what is new, nor of what that logon led to."""
+    new = step("logon", NEW, kind="access")
+    rule = sequence('relation = "address"\nwithin_s = 40', new, step("b"), name="rule")
+    run = Run(rule)
+    here: Row = {"asset": "hmi", "source_address": "10.0.0.1", "actors": ["anna"]}
+    run.give(logon("other", 0, source_address="10.0.0.9"), logon("anna", 160))
+    assert seconds(run.give(alarm("b", 196, **here))) == [(196, "active")]
+    assert run.give(alarm("b", 112, **here)) == []
+    assert seconds(run.standing().values()) == [(196, "active")]
+
+
 def test_what_evidence_does_not_say_of_its_place_the_assets_say() -> None:
     """As of its event time: a logon names an address, an alarm its asset. A move is followed while steps are kept."""
     rule = sequence('relation = "zone"\nwithin_s = 60', step("logon", kind="access"), step("b"))

@@ -108,7 +108,8 @@ def tickets(draw: st.DrawFn) -> tuple[list[Row], list[Row]]:
     if not draw(st.booleans()):
         return changes, []
     since = draw(st.integers(0, 350))
-    return changes, [order("p", since, since + 50, activity=draw(st.sampled_from(["repair", "clean"])))]
+    kind, does = draw(st.sampled_from(["corrective", "preventive"])), draw(st.sampled_from(["repair", "clean"]))
+    return changes, [order("p", since, since + 50, kind=kind, activity=does)]
 
 
 PLACES = [

@@ -24,8 +24,12 @@ _POSSIBLE_US: Final = (0, 230 * 366 * DAY_US)
 
 
 def hear(book: Book, frame: pl.DataFrame, now_us: int) -> frozenset[str]:
-    """Take in the event times of a chunk. Returns the sites that were watched before what was known as the first."""
-    heard = frame.group_by("site").agg(_first=pl.col("event_time").min(), _latest=pl.col("event_time").max())
+    """Take in the event times of a chunk (of `timely`). Returns the sites that were watched before what was known as
+    the first. What is too late to be kept is no watching: a log of last year that is loaded makes nobody new.
+    """
+    heard = frame.group_by("site").agg(
+        _first=pl.col("event_time").filter("_timely").min(), _latest=pl.col("event_time").max()
+    )
     known = heard.join(book[SITE_TABLE], on="site", how="left")
     earlier = known.filter(pl.col("first_us").is_not_null(), pl.col("_first") < pl.col("first_us"))
     rows = known.with_columns(
@@ -87,26 +91,31 @@ def fresh(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def take(
-    book: Book, frame: pl.DataFrame, rules: Sequence[Rule], before: dict[str, int], lateness_us: int, now_us: int
-) -> Changed:
-    """Write what is new of `frame` (columns EVIDENCE, in the order of the log); returns it, with what it replaces.
+def timely(frame: pl.DataFrame, before: dict[str, int], lateness_us: int, now_us: int) -> pl.DataFrame:
+    """`frame` (in the order of the log) with `_timely`: whether a row is not `lateness_us` behind its site's clock.
 
-    Evidence that came later than `lateness_us` behind its site's clock is counted and left out, but for revisions of
-    what is kept. A chunk may hold a year: each row is compared with what was before it. `before`: clocks at its begin.
+    A chunk may hold a year: each row is compared with what was before it. `before`: clocks at its begin.
     """
-    own = [rule.id for rule in rules]
     clock = pl.col("site").replace_strict(list(before), list(before.values()), default=NEVER_US, return_dtype=pl.Int64)
     heard = pl.min_horizontal("event_time", pl.lit(now_us, pl.Int64)).cum_max().shift(1).over("site")
-    rows = (
-        frame.with_columns(_timely=pl.col("begin_time") >= pl.max_horizontal(clock, heard) - lateness_us)
-        .filter(watched(rules), ~pl.col("type").is_in(own))
-    )  # fmt: skip
-    kept = book[KEPT_TABLE]
-    known = pl.concat([kept.select(KEY), rows.filter("_timely").select(KEY)]).unique()
-    timely = rows.join(known, on=list(KEY), how="semi")
-    book.counts["sequence_left_out", "late"] += rows.height - timely.height
-    came = fresh(timely, kept)
+    return frame.with_columns(_timely=pl.col("begin_time") >= pl.max_horizontal(clock, heard) - lateness_us)
+
+
+def take(book: Book, frame: pl.DataFrame, rules: Sequence[Rule]) -> Changed:
+    """Write what is new of `frame` (of `timely`); returns it, with what it replaces.
+
+    What is not timely is counted and left out, but for revisions of what is kept.
+    """
+    own = [rule.id for rule in rules]
+    rows = frame.filter(watched(rules), ~pl.col("type").is_in(own))
+    # By ids first: what is kept may be much.
+    kept = book[KEPT_TABLE].filter(pl.col("evidence_id").is_in(rows["evidence_id"].unique().implode()))
+    if not rows["_timely"].all():
+        known = pl.concat([kept.select(KEY), rows.filter("_timely").select(KEY)]).unique()
+        late = rows.height
+        rows = rows.join(known, on=list(KEY), how="semi", maintain_order="left")
+        book.counts["sequence_left_out", "late"] += late - rows.height
+    came = fresh(rows, kept)
     replaced = kept.join(came.select(KEY), on=list(KEY), how="semi")
     book.upsert(KEPT_TABLE, came)
     return Changed(pl.concat([replaced, came]))

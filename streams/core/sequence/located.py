@@ -38,6 +38,8 @@ def located(rows: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
     faces = assets.select("valid_from", "valid_to", _found="asset_id", target_address="interfaces")
     unplaced = numbered.filter(pl.col("asset_id").is_null(), pl.col("target_address").is_not_null())
     wanted = unplaced["target_address"].unique().implode()
+    if not unplaced.height:
+        faces = faces.clear()
     at = (
         unplaced.select("_row", "begin_time", "target_address")
         .join(

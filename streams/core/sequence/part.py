@@ -70,9 +70,10 @@ class Sequences:
         came = intake.possible(frame)
         book.counts["sequence_left_out", "impossible_time"] += frame.height - came.height
         before = intake.clocks(book)
+        came = intake.timely(came, before, self._lateness_us, moment.now_us)
         earlier = intake.hear(book, came, moment.now_us)
         rules = list(self._rules.values())
-        changed = intake.take(book, came, rules, before, self._lateness_us, moment.now_us)
+        changed = intake.take(book, came, rules)
         revisions = self._look(book, changed, earlier, context, before, tell.LATE)
         revisions += self._due(book, before, context)
         times = intake.clocks(book)
@@ -121,7 +122,9 @@ class Sequences:
         firsts, nothing = intake.firsts(book), dict.fromkeys(intake.clocks(book), NEVER_US)
         revisions = []
         for rule in self._rules.values():
-            of_rule = Changed(changed.rows, changed.whole | (earlier if rule.learn_us else frozenset()))
+            known = book[MATCH_TABLE].filter(pl.col("rule_id") == rule.id)["site"]
+            whole = changed.whole | (earlier if rule.learn_us else frozenset())
+            of_rule = Changed(changed.rows, whole, frozenset(known))
             old = {site: time - self._lateness_us - rule.reach_us for site, time in before.items()}
             floors = nothing | old
             found = search(rule, kept, of_rule, assets, firsts, floors)

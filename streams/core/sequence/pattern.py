@@ -39,19 +39,24 @@ def holds(pattern: Pattern) -> pl.Expr:
     return pl.all_horizontal(parts).fill_null(value=False)
 
 
+def who(pattern: Pattern) -> pl.Expr:
+    """Who may be new: the accounts that acted, or the address they came from; null where that is not known."""
+    if pattern.new != "actor":
+        return pl.col("source_address")
+    return pl.when(pl.col("actors").list.len() > 0).then(pl.col("actors").list.sort().list.join("\x1f"))
+
+
 def pair(pattern: Pattern) -> pl.Expr:
     """Who is where, as one text; null where one of the two is not known."""
-    told = pl.when(pl.col("actors").list.len() > 0).then(pl.col("actors").list.sort().list.join("\x1f"))
-    who = told if pattern.new == "actor" else pl.col("source_address")
-    return pl.concat_str([pl.col("site"), who, pl.coalesce("asset_id", "target_address")], separator="\x1e")
+    return pl.concat_str([pl.col("site"), who(pattern), pl.coalesce("asset_id", "target_address")], separator="\x1e")
 
 
 def is_new(pattern: Pattern, first_us: pl.Expr) -> pl.Expr:
-    """Of rows that match and are sorted by ORDER: nobody saw the pair in the time before, in which somebody watched."""
-    pairs = pair(pattern)
-    before = pl.col("begin_time").shift(1).over(pairs)
+    """Of rows that match, with `_pair`, in ORDER: nobody saw the pair in the time before, in which somebody watched."""
+    before = pl.col("begin_time").shift(1).over("_pair")
     unseen = before.is_null() | (before < pl.col("begin_time") - pattern.learn_us)
-    return (pairs.is_not_null() & unseen & (pl.col("begin_time") - first_us >= pattern.learn_us)).fill_null(value=False)
+    watched_ = pl.col("begin_time") - first_us >= pattern.learn_us
+    return (unseen & watched_).fill_null(value=False)
 
 
 def glob(column: str, globs: Iterable[str]) -> pl.Expr:
