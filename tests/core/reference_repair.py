@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -33,23 +32,12 @@ def repairs(rows: Sequence[Row]) -> dict[Key, Sums]:
             continue
         orders.add((row["site"], by))
         month = f"{EPOCH + timedelta(microseconds=row['fault_at']):%Y-%m}"
-        line = row["work_centers"][0] if row["work_centers"] else ""
-        asset = row["assets"][0] if row["assets"] else None
+        where = (row["failed_work_center"] or "", row["failed_work_unit"] or "", row["failed_asset_id"])
         for kpi, field in (("mttr_iso", "down_s"), ("mttr_smrp", "repair_s")):
-            key = (kpi, row["site"], line, unit(row, line), asset, row["failure_mode"], month)
+            key = (kpi, row["site"], *where, row["failure_mode"], month)
             total, events, excluded = sums.get(key, (Fraction(0), 0, 0))
             if row[field] is None:
                 sums[key] = (total, events, excluded + 1)
             else:
                 sums[key] = (total + Fraction(round(row[field] * 1_000_000), 1_000_000), events + 1, excluded)
     return sums
-
-
-def unit(row: Row, line: str) -> str:
-    """The machine, by the path; else by the KPIs, if they name one only."""
-    parts = (row["asset_path"] or "").split("/")
-    for here, following in itertools.pairwise(parts):
-        if here == line:
-            return str(following)
-    units = {kpi.split("/")[2] for kpi in row["kpis"] if kpi.split("/")[1] == line}
-    return units.pop() if len(units) == 1 else ""

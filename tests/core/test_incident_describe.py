@@ -166,6 +166,37 @@ def test_work_and_changes_of_the_time() -> None:
     assert (said["work_orders"], said["changes"]) == (["W1", "W7", "W3"], ["C1", "C3"])
 
 
+def test_work_that_is_planned_is_not_at_work() -> None:
+    """Work that was released days ahead begins when it is planned; what is planned for later than anything that is
+    known of an incident that stands is not told yet.
+    """
+    planned: Row = {"kind": "preventive", "status": "released", "released_at": -600}
+    work = [
+        order("W1", planned_start=100, planned_end=160, **planned),
+        order("W2", planned_start=3, planned_end=60, **planned),
+        order("W3", planned_start=-90, planned_end=-30, **planned),
+        order("W4", planned_start=100, planned_end=160, released_at=-9, started_at=2, kind="preventive"),
+        order("W5", planned_start=100, planned_end=160, released_at=4, status="released"),
+    ]
+    over = say(alert("a", 0, 5, asset="filler", work_unit="filler"), work_order=work)
+    assert over["work_orders"] == ["W4", "W2", "W5"]
+    stands = say(alert("a", 0, asset="filler"), alert("b", 4, asset="filler"), work_order=work)
+    assert stands["work_orders"] == ["W4", "W2", "W5"]
+    assert say(alert("a", 0, asset="filler"), work_order=work)["work_orders"] == ["W4", "W5"]
+
+
+def test_whose_failure_it_is() -> None:
+    """The machine by its work unit; of what the order repairs, else where it began."""
+    names = ("failed_work_center", "failed_work_unit", "failed_asset_id")
+    members = alert("a", 0, 5, asset="depalletizer"), alert("b", 1, 6, asset="filler/valve", work_unit="machine-7")
+    said = say(*members)
+    assert [said[name] for name in names] == ["line-1", "depalletizer", "depalletizer"]
+    said = say(*members, work_order=[order(asset_id="filler/valve", released_at=2, finished_at=6)])
+    assert [said[name] for name in names] == ["line-1", "machine-7", "filler/valve"]
+    nowhere = say(alert("a", 0, 5, asset=None, work_center=None))
+    assert [nowhere[name] for name in names] == [None, None, None]
+
+
 def test_kpis_of_the_hours() -> None:
     """The hours in which each machine's members began, stood or ended; of many the newest 24."""
     said = say(

@@ -32,10 +32,9 @@ def incident(name: str = "i", **fields: Any) -> Row:
         "verdict": "none",
         "fault_at": OCTOBER + HOUR,
         "begin_time": OCTOBER + HOUR,
-        "work_centers": ["line-1"],
-        "assets": ["filler"],
-        "asset_path": "acme/site-1/hall/line-1/filler/valve",
-        "kpis": [],
+        "failed_work_center": "line-1",
+        "failed_work_unit": "filler",
+        "failed_asset_id": "filler/valve",
         "failure_mode": "worn",
         "repaired_source": f"work_order:{name}",
         "down_s": 3600.0,
@@ -60,9 +59,9 @@ def test_the_mean_is_per_failure_event() -> None:
     iso, smrp = kpis(incident("a"), incident("b", down_s=7200.0, repair_s=3600.0))
     assert (iso["kpi"], iso["value"], iso["repair_s"], iso["failure_events"]) == ("mttr_iso", 5400, 10800, 2)
     assert (smrp["kpi"], smrp["value"], smrp["repair_s"], smrp["failure_events"]) == ("mttr_smrp", 2700, 5400, 2)
-    assert iso["kpi_id"] == "mttr_iso|site-1|line-1|filler|filler|worn|2026-10"
+    assert iso["kpi_id"] == "mttr_iso|site-1|line-1|filler|filler/valve|worn|2026-10"
     assert (iso["work_center"], iso["work_unit"], iso["asset_id"], iso["failure_mode"]) == (
-        *("line-1", "filler", "filler"),
+        *("line-1", "filler", "filler/valve"),
         "worn",
     )
     assert (iso["period"], iso["period_id"], iso["period_start"]) == ("month", "2026-10", OCTOBER)
@@ -105,14 +104,10 @@ def test_a_month_is_that_of_the_fault_in_utc() -> None:
 
 
 def test_without_a_place() -> None:
-    """An incident that names no line, machine or asset is counted all the same; KPIs name its machine if only one."""
-    row, _ = kpis(incident(work_centers=[], assets=[], asset_path=None, failure_mode=None))
+    """An incident that names no line, machine or asset is counted all the same."""
+    nowhere: Row = dict.fromkeys(("failed_work_center", "failed_work_unit", "failed_asset_id", "failure_mode"))
+    row, _ = kpis(incident(**nowhere))
     assert (row["work_center"], row["work_unit"], row["asset_id"], row["failure_mode"]) == ("", "", None, None)
-    named = incident(
-        asset_path=None, kpis=["oee/line-1/filler/2026-10-01T00:00:00Z", "oee/line-2/x/2026-10-01T00:00:00Z"]
-    )
-    assert kpis(named)[0]["work_unit"] == "filler"
-    assert kpis({**named, "kpis": [*named["kpis"], "oee/line-1/capper/2026-10-01T00:00:00Z"]})[0]["work_unit"] == ""
 
 
 SECONDS = st.none() | st.integers(0, 10**12).map(lambda us: us / SECOND)
@@ -124,10 +119,9 @@ INCIDENTS = st.lists(
             "state": st.sampled_from(("closed", "closed", "open")),
             "verdict": st.sampled_from(("none", "expected", "possible")),
             "fault_at": st.integers(0, 70).map(lambda days: OCTOBER + days * 24 * HOUR),
-            "work_centers": st.sampled_from(([], ["line-1"], ["line-2", "line-1"])),
-            "assets": st.sampled_from(([], ["filler"], ["capper", "filler"])),
-            "asset_path": st.sampled_from((None, "e/line-1/u1/x", "e/line-2", "e/line-2/u2")),
-            "kpis": st.sampled_from(([], ["oee/line-1/u1/h"], ["oee/line-1/u1/h", "oee/line-1/u2/h"])),
+            "failed_work_center": st.sampled_from((None, "line-1", "line-2")),
+            "failed_work_unit": st.sampled_from((None, "u1", "u2")),
+            "failed_asset_id": st.sampled_from((None, "filler", "capper")),
             "failure_mode": st.sampled_from((None, "worn")),
             "repaired_source": st.sampled_from((None, "work_order:1", "work_order:2", "work_order:3")),
             "arrived_source": st.sampled_from((None, "work_order:4")),

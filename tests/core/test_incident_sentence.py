@@ -49,6 +49,32 @@ def test_what_was_repaired() -> None:
     )
 
 
+def test_what_came_back_after_its_repair() -> None:
+    """It begins with what stands; the first repair did not last, and the order for the second is told, too."""
+    first: Row = {"released_at": 2, "arrived_at": 4, "finished_at": 10, "verified_at": 11, "status": "verified"}
+    hot = alert("a", 0, 11, rule="bearing-hot", priority="high", **FILLER)
+    again = alert("b", 15, rule="bearing-hot", priority="medium", response="check the grease", **FILLER)
+    orders = [order(**first), order("WO-2", released_at=16, arrived_at=20, status="arrived")]
+    said = text(hot, again, work_order=orders)
+    assert said.startswith(f"Bearing hot and 1 more on Filler (line-1), since {SINCE};")
+    assert "work order WO-1 is verified, repaired after 10 min, but it is back since 14:28:20 UTC;" in said
+    assert "; work order WO-2 has somebody there;" in said
+    assert "is back" not in text(hot, work_order=orders[:1])
+    elsewhere = alert("d", 15, rule="bearing-hot", asset="capper", work_unit="capper")
+    assert "is back" not in text(
+        hot, elsewhere, alert("e", 15, rule="machine-waiting", **FILLER), work_order=orders[:1]
+    )
+    waits = alert("c", 3, rule="machine-waiting", priority="low", **FILLER)
+    assert text(hot, waits).startswith("Machine waiting and 1 more")
+
+
+def test_what_feeds_others_is_not_upstream_of_itself() -> None:
+    """The machine that the sentence begins with is a cause of what stands behind it."""
+    hot = alert("a", 0, rule="bearing-hot", priority="high", **FILLER)
+    waits = alert("b", 0.5, rule="machine-waiting", asset="capper", work_unit="capper")
+    assert "likely cause: bearing hot on Filler, which feeds Capper, 30 s earlier" in text(hot, waits)
+
+
 def test_what_was_planned() -> None:
     """The order comes before any cause; a label that ended says so."""
     told: Row = {"verdict_by": "work_order", "verdict_reference": "WO-7", "response": "", **FILLER}

@@ -16,12 +16,11 @@ from streams.core.context import Context
 from streams.core.correlate import around, causes, clocks, intake, orders
 from streams.core.correlate.around import Assets, Row
 from streams.core.correlate.orders import Order
-from streams.core.correlate.sentence import Facts, sentence
+from streams.core.correlate.sentence import facts, rank, sentence
 from streams.core.correlate.weights import DEFAULT, Weights
 from streams.core.label.position import positions
 from streams.core.times import FOREVER_US, HOUR_US, SECOND_US
 
-PRIORITIES: Final = ("low", "medium", "high", "critical")
 # So many hours of KPIs, and so many orders of each kind, are named: those that are newest.
 NAMED: Final = 24
 _VERDICT: Final = ("verdict", "verdict_by", "verdict_reference", "verdict_text", "verdict_until")
@@ -58,7 +57,6 @@ def describe(
     rows = _placed(members.with_columns(_stop=intake.stop()), assets)
     begin_us = rows[0]["begin_time"]
     until_us = max(_last(row["_stop"]) for row in rows)
-    end_us = None if until_us == FOREVER_US else until_us
     near = around.places(rows, assets)
     low_us, high_us = _window(begin_us, until_us, weights)
     asked = (context, rows[0]["site"], near, low_us, high_us)
@@ -74,19 +72,20 @@ def describe(
     ran = orders.production(context, rows, begin_us, until_us)[-NAMED:]
     repair = clocks.repair(rows, happened, order)
     payload = {
-        **_head(rows, begin_us, end_us, assets),
+        **_head(rows, begin_us, None if until_us == FOREVER_US else until_us, assets),
         "position": position or next((row["position"] for row in rows if row["position"]), None),
-        "failure_mode": order.row["failure_mode"] if order else None,
+        **orders.failed(rows, order),
         "orders": [row["order_id"] for row in ran],
         "products": _distinct(row["product"] for row in ran),
-        "work_orders": _numbers(work, "order_id", begin_us, until_us, order),
+        "work_orders": _numbers(orders.begun(work, rows), "order_id", begin_us, until_us, order),
         "changes": _numbers(changes, "change_id", begin_us, until_us),
         "kpis": kpis(rows),
         "causes": causes.ranked(candidates, weights),
         **repair.fields,
         "context_missing": _missing(rows, repair.doubts, bool(ran), order, position),
     }
-    return payload | {"message": sentence(_facts(rows, payload, order))}
+    said = facts(rows, payload, order, orders.newest_repair(work, begin_us, high_us))
+    return payload | {"message": sentence(said)}
 
 
 def _window(begin_us: int, until_us: int, weights: Weights) -> tuple[int, int]:
@@ -123,7 +122,7 @@ def _head(rows: Sequence[Row], begin_us: int, end_us: int | None, assets: Assets
         "tenant": next((row["tenant"] for row in rows if row["tenant"]), None),
         "origin": "computed",
         "historical": all(row["historical"] for row in rows),
-        "priority": max((row["priority"] for row in rows), key=_rank),
+        "priority": max((row["priority"] for row in rows), key=rank),
         **verdict(rows),
         "begin_time": begin_us,
         "end_time": end_us,
@@ -160,10 +159,6 @@ def verdict(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _last(until_us: int | None) -> int:
     return FOREVER_US if until_us is None else until_us
-
-
-def _rank(priority: str) -> tuple[int, str]:
-    return (PRIORITIES.index(priority) if priority in PRIORITIES else -1, priority)
 
 
 def _owner_above(first: Row, assets: Assets) -> str | None:
@@ -218,30 +213,3 @@ def _missing(
     found |= {"work_order"} if order is None else set()
     found |= {"operator_position"} if position is None else set()
     return sorted({*found, *doubts})
-
-
-def _facts(rows: Sequence[Row], payload: dict[str, Any], order: Order | None) -> Facts:
-    """What the sentence is made of: it begins with the member of the highest priority that people are called for.
-
-    What to do is the response of the member that the first candidate points to, else of that one.
-    """
-    called = [row for row in rows if row["annunciated"]] or list(rows)
-    headline = min(called, key=lambda row: (-_rank(row["priority"])[0], row["begin_time"], row["evidence_id"]))
-    top = payload["causes"][0] if payload["causes"] else None
-    first = [row for row in rows if top and row["evidence_id"] == top["reference"]]
-    response = next((row["response"] for row in (*first, headline, *rows) if row["response"]), "")
-    return Facts(
-        headline=headline,
-        others=len(rows) - 1,
-        lines=payload["work_centers"],
-        begin_us=payload["begin_time"],
-        end_us=payload["end_time"],
-        called=bool(payload["annunciated_members"]),
-        verdict=payload,
-        causes=payload["causes"],
-        position=payload["position"],
-        owner=payload["owner"],
-        response=response,
-        order=(order.row["order_id"], order.row["status"]) if order else None,
-        down_s=payload["down_s"],
-    )

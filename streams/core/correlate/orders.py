@@ -5,6 +5,7 @@ An order has its own clocks inside, each with a precision: a day is told by its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from streams.core.context import Context
@@ -26,16 +27,18 @@ EXACT: Final = "exact"
 CANCELLED: Final = "cancelled"
 CORRECTIVE: Final = "corrective"
 DONE: Final = ("finished", "verified")
-_BEGINS: Final = ("released_at", "started_at", "arrived_at")
+_WORK: Final = ("started_at", "arrived_at")
+_BEGINS: Final = ("released_at", *_WORK)
 _ENDS: Final = ("finished_at", "verified_at")
 
 
 class Span(NamedTuple):
-    """From when to when. `precision`: of its end, or of its begin where no end is told."""
+    """From when to when. `precision`: of its end, or of its begin where no end is told. `planned`: it has not begun."""
 
     begin_us: int
     end_us: int
     precision: str
+    planned: bool = False
 
     def touches(self, begin_us: int, until_us: int) -> bool:
         """Whether it has a part of [begin_us, until_us]; what ended at its begin has none."""
@@ -67,23 +70,30 @@ def latest(at_us: int, precision: str) -> int:
 
 
 def work_span(row: Row) -> Span | None:
-    """From the first to the last of an order's clocks, planned ones where no real one is told; None: no clock."""
+    """From the first to the last of an order's clocks, planned ones where no real one is told; None: no clock.
+
+    Work on a failure begins with its release; what was planned is released days ahead, and begins when it is planned.
+    """
     begins = [told for name in _BEGINS if (told := time(row, name))]
     ends = [told for name in _ENDS if (told := time(row, name))]
     planned = [time(row, "planned_start"), time(row, "planned_end")]
+    begun = bool(ends) or any(time(row, name) for name in _WORK)
+    if planned[0] and row["kind"] not in {CORRECTIVE, None}:
+        begins = [told for name in _WORK if (told := time(row, name))]
     if not begins:
         begins = [told for told in (planned[0], *ends) if told][:1]
     if not begins:
         return None
     begin_us = min(begins)[0]
+    ahead = not begun and planned[0] is not None and begin_us == planned[0][0]
     if not ends and row["status"] in DONE:
         ends = begins
     if not ends and planned[1] and planned[1][0] > begin_us:
         ends = [planned[1]]
     if not ends:
-        return Span(begin_us, begin_us + STANDING_US, min(begins)[1])
+        return Span(begin_us, begin_us + STANDING_US, min(begins)[1], ahead)
     last = max(ends, key=lambda told: latest(*told))
-    return Span(min(begin_us, *(told[0] for told in ends)), latest(*last), last[1])
+    return Span(min(begin_us, *(told[0] for told in ends)), latest(*last), last[1], ahead)
 
 
 def work_orders(context: Context, site: str, around: dict[str, list[Place]], low_us: int, high_us: int) -> list[Order]:
@@ -132,7 +142,22 @@ def repairing(orders: list[Order], fault_us: int, until_us: int) -> Order | None
 
     Of several the nearest place, one that began after the fault, the one that began next to it, the smallest number.
     """
-    found = [
+
+    def rank(order: Order) -> tuple[Any, ...]:
+        begin_us = order.span.begin_us
+        return order.near, begin_us < fault_us, abs(begin_us - fault_us), order.row["order_id"]
+
+    return min(_repairs(orders, fault_us, until_us), key=rank, default=None)
+
+
+def newest_repair(orders: list[Order], fault_us: int, until_us: int) -> Order | None:
+    """Of the orders that `repairing` chooses from the one that began last: what failed again is repaired again."""
+    found = _repairs(orders, fault_us, until_us)
+    return max(found, key=lambda order: (order.span.begin_us, order.row["order_id"]), default=None)
+
+
+def _repairs(orders: list[Order], fault_us: int, until_us: int) -> list[Order]:
+    return [
         order
         for order in orders
         if order.row["kind"] == CORRECTIVE
@@ -141,11 +166,20 @@ def repairing(orders: list[Order], fault_us: int, until_us: int) -> Order | None
         and order.span.touches(fault_us, until_us)
     ]
 
-    def rank(order: Order) -> tuple[Any, ...]:
-        begin_us = order.span.begin_us
-        return order.near, begin_us < fault_us, abs(begin_us - fault_us), order.row["order_id"]
 
-    return min(found, key=rank, default=None)
+def begun(work: Sequence[Order], members: Sequence[Row]) -> list[Order]:
+    """Work orders but for those that are planned for later than anything that is known of the incident."""
+    last_us = max(row["event_time"] for row in members)
+    return [one for one in work if not one.span.planned or one.span.begin_us <= last_us]
+
+
+def failed(members: Sequence[Row], order: Order | None) -> dict[str, str | None]:
+    """Whose failure it is, and which: of the member that the repairing order is nearest to, else of the first."""
+    first = next((row for row in members if row["asset_id"]), members[0])
+    if order is not None:
+        first = next(row for row in members if row["evidence_id"] == order.places[0].evidence_id)
+    where = {f"failed_{name}": first[name] for name in ("work_center", "work_unit", "asset_id")}
+    return where | {"failure_mode": order.row["failure_mode"] if order else None}
 
 
 def _of_site(rows: list[Row], site: str) -> list[Row]:

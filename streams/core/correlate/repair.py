@@ -8,7 +8,7 @@ print FE + 1). Failures of which a clock is absent or imprecise are left out, an
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -105,12 +105,11 @@ def _failures(closed: pl.DataFrame) -> pl.DataFrame:
         .sort("_fault", "incident_id")
         .unique(["site", "_by"], keep="first", maintain_order=True)
     )
-    line = pl.col("work_centers").list.first().fill_null("")
     months = [_month(us) for us in rows["_fault"]]
     return rows.with_columns(
-        work_center=line,
-        work_unit=pl.Series([_unit(row) for row in rows.to_dicts()], dtype=pl.String),
-        asset_id=pl.col("assets").list.first(),
+        work_center=pl.col("failed_work_center").fill_null(""),
+        work_unit=pl.col("failed_work_unit").fill_null(""),
+        asset_id="failed_asset_id",
         period_id=pl.Series([name for name, _, _ in months], dtype=pl.String),
         period_start=pl.Series([begin for _, begin, _ in months], dtype=pl.Int64),
         period_end=pl.Series([end for _, _, end in months], dtype=pl.Int64),
@@ -129,18 +128,6 @@ def _summed(failures: pl.DataFrame, kpi: str, field: str, model: str) -> pl.Data
         failure_events=spans.count().cast(pl.Int64),
         excluded_events=spans.null_count().cast(pl.Int64),
     )
-
-
-def _unit(incident: dict[str, Any]) -> str:
-    """The machine where an incident began: what follows the line in its path, else the only one its KPIs name."""
-    line = next(iter(incident["work_centers"]), "")
-    parts = (incident["asset_path"] or "").split("/")
-    if line in parts[:-1]:
-        return str(parts[parts.index(line) + 1])
-    units = {
-        kpi.removeprefix(f"oee/{line}/").rsplit("/", 1)[0] for kpi in incident["kpis"] if kpi.startswith(f"oee/{line}/")
-    }
-    return units.pop() if len(units) == 1 else ""
 
 
 def _month(time_us: int) -> tuple[str, int, int]:

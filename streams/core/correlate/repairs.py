@@ -12,11 +12,22 @@ from streams.core.correlate.lifecycle import Told, written
 from streams.core.correlate.repair import repair_kpis
 from streams.core.correlate.tables import REPAIR_TABLE, TOLD_TABLE, Ledger
 from streams.core.correlate.tell import records
+from streams.core.times import NEVER_US
 
 # What says how a record came about, and not what it says.
 _OF_REVISION: Final = ("revision", "supersedes", "reason", "origin", "emitted_at")
+# In a payload: its period is not over.
+_RUNNING: Final = '"final":false'
 # Of a repair time whose incidents are none any more.
 _NOTHING: Final = {"value": None, "failure_events": 0, "excluded_events": 0, "repair_s": 0.0}
+
+
+def ended(ledger: Ledger, times: dict[str, int], horizon_us: int) -> bool:
+    """Whether a period is over of which that was not told yet."""
+    table = ledger[REPAIR_TABLE]
+    clock = table["site"].replace_strict(list(times), list(times.values()), default=NEVER_US, return_dtype=pl.Int64)
+    over = (table["period_end"] <= clock) & (clock <= table["period_end"] + horizon_us)
+    return bool((over & table["payload"].str.contains(_RUNNING, literal=True)).any())
 
 
 def repairs(ledger: Ledger, times: dict[str, int], horizon_us: int, now_us: int) -> pl.DataFrame:
@@ -29,6 +40,7 @@ def repairs(ledger: Ledger, times: dict[str, int], horizon_us: int, now_us: int)
         after[kpi_id] = json.loads(before[kpi_id]["payload"]) | _NOTHING
     out, kept = [], []
     for kpi_id, row in sorted(after.items()):
+        row["final"] = row["period_end"] <= times.get(row["site"], NEVER_US)
         payload = written({name: value for name, value in row.items() if name not in _OF_REVISION})
         last = before.get(kpi_id)
         late = row["period_end"] + horizon_us < times.get(row["site"], row["period_end"])
@@ -36,7 +48,10 @@ def repairs(ledger: Ledger, times: dict[str, int], horizon_us: int, now_us: int)
             continue
         revision = 1 if last is None else last["revision"] + 1
         kept.append((kpi_id, row["site"], row["period_end"], revision, payload))
-        out.append(_record(json.loads(payload), revision, now_us))
+        reason = "closed" if last is None else "updated"
+        if last is not None and row["final"] and _RUNNING in last["payload"]:
+            reason = "final"
+        out.append(_record(json.loads(payload), revision, reason, now_us))
     ledger.upsert(REPAIR_TABLE, pl.DataFrame(kept, schema=REPAIR_TABLE.schema, orient="row"))
     return pl.DataFrame(out, schema=dict(rows.schema) | _HEAD, orient="row")
 
@@ -50,8 +65,7 @@ _HEAD: Final = {
 }
 
 
-def _record(payload: dict[str, Any], revision: int, now_us: int) -> dict[str, Any]:
+def _record(payload: dict[str, Any], revision: int, reason: str, now_us: int) -> dict[str, Any]:
     before = revision - 1 if revision > 1 else None
-    reason = "closed" if revision == 1 else "updated"
     head = {"revision": revision, "supersedes": before, "reason": reason, "origin": "computed", "emitted_at": now_us}
     return payload | head

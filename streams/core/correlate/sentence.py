@@ -12,8 +12,12 @@ from typing import Any, Final
 from streams.core.alert.sentence import NOBODY, clock, duration
 from streams.core.correlate.around import Row
 from streams.core.correlate.causes import name, what
+from streams.core.correlate.orders import Order
 from streams.core.times import DAY_US, microseconds
 
+PRIORITIES: Final = ("low", "medium", "high", "critical")
+# How an order's status is said, where "is ..." does not say it.
+_STATUS: Final = {"started": "is being worked on", "arrived": "has somebody there"}
 # From which confidence on a candidate is called so.
 WORDS: Final = ((0.6, "likely"), (0.35, "possible"), (0.0, "weak"))
 _BY: Final = {"work_order": "work order", "change": "change"}
@@ -24,7 +28,8 @@ class Facts:
     """What the sentence says. `headline`: the member that it begins with; `others`: how many more there are.
 
     `end_us` None: it stands. `causes`: candidates by rank; `order`: number and status of the repairing work order;
-    `down_s`: fault to repaired, where that is known.
+    `down_s`: fault to repaired, where that is known; `back_us`: since when something stands that began after that;
+    `again`: number and status of another order that repairs, and began later.
     """
 
     headline: Row
@@ -40,6 +45,60 @@ class Facts:
     response: str
     order: tuple[str, str] | None
     down_s: float | None
+    back_us: int | None = None
+    again: tuple[str, str] | None = None
+
+
+def facts(rows: Sequence[Row], payload: Mapping[str, Any], order: Order | None, newest: Order | None) -> Facts:
+    """What the sentence of an incident is made of (`rows`: its members, with `_stop`).
+
+    It begins with the member of the highest priority that people are called for, of an incident that stands with one
+    that stands. What to do is the response of the member that the first candidate points to, else of that one.
+    """
+    called = [row for row in rows if row["annunciated"]] or list(rows)
+    now = [row for row in called if row["_stop"] is None] or called
+    headline = min(now, key=lambda row: (-rank(row["priority"])[0], row["begin_time"], row["evidence_id"]))
+    top = payload["causes"][0] if payload["causes"] else None
+    first = [row for row in rows if top and row["evidence_id"] == top["reference"]]
+    response = next((row["response"] for row in (*first, headline, *rows) if row["response"]), "")
+    return Facts(
+        headline=headline,
+        others=len(rows) - 1,
+        lines=payload["work_centers"],
+        begin_us=payload["begin_time"],
+        end_us=payload["end_time"],
+        called=bool(payload["annunciated_members"]),
+        verdict=payload,
+        causes=payload["causes"],
+        position=payload["position"],
+        owner=payload["owner"],
+        response=response,
+        order=_told(order),
+        down_s=payload["down_s"],
+        back_us=_back(rows, payload),
+        again=None if newest is order else _told(newest),
+    )
+
+
+def _back(rows: Sequence[Row], payload: Mapping[str, Any]) -> int | None:
+    """Since when something stands on the machine that was repaired, as it had before, and began after the repair."""
+    repaired_us = payload["repaired_at"]
+    if repaired_us is None:
+        return None
+    where = [(name, payload[f"failed_{name}"]) for name in ("work_unit", "asset_id")]
+    there = [row for row in rows if any(said and row[name] == said for name, said in where)]
+    known = {row["type"] for row in there if row["begin_time"] < repaired_us}
+    stands = [row for row in there if row["_stop"] is None and row["type"] in known]
+    return min((row["begin_time"] for row in stands if row["begin_time"] >= repaired_us), default=None)
+
+
+def rank(priority: str) -> tuple[int, str]:
+    """How high a priority is."""
+    return (PRIORITIES.index(priority) if priority in PRIORITIES else -1, priority)
+
+
+def _told(order: Order | None) -> tuple[str, str] | None:
+    return (order.row["order_id"], order.row["status"]) if order else None
 
 
 def sentence(facts: Facts) -> str:
@@ -82,17 +141,28 @@ def _why(facts: Facts) -> str:
     own = facts.headline["evidence_id"]
     for cause in facts.causes:
         if cause["kind"] != "first_out" or cause["reference"] != own or facts.others:
-            said = cause["text"]
-            return f"{sure(cause['confidence'])} cause: {said[:1].lower()}{said[1:]}"
+            said = cause["text"][:1].lower() + cause["text"][1:]
+            if cause["asset_id"] and cause["asset_id"] == facts.headline["asset_id"]:
+                said = said.removeprefix("upstream: ")  # of the others, not of what the sentence begins with
+            return f"{sure(cause['confidence'])} cause: {said}"
     return ""
 
 
 def _order(facts: Facts) -> str:
-    """How far the repair is."""
+    """How far the repair is; of what came back, since when, and what is done about it."""
     if facts.order is None:
         return ""
-    repaired = "" if facts.down_s is None else f", repaired after {duration(microseconds(facts.down_s))}"
-    return f"work order {facts.order[0]} is {facts.order[1]}{repaired}"
+    text = _status(facts.order)
+    if facts.down_s is not None:
+        text += f", repaired after {duration(microseconds(facts.down_s))}"
+    if facts.back_us is not None:
+        text += f", but it is back since {clock(facts.back_us, facts.begin_us)}"
+    return text if facts.again is None else f"{text}; {_status(facts.again)}"
+
+
+def _status(order: tuple[str, str]) -> str:
+    number, status = order
+    return f"work order {number} {_STATUS.get(status, f'is {status}')}"
 
 
 def _next(facts: Facts) -> str:

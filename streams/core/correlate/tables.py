@@ -83,6 +83,7 @@ INCIDENT: Final = pl.Schema(
         "work_centers": _TEXTS,
         "assets": _TEXTS,
         **dict.fromkeys(("asset_path", "owner", "position", "failure_mode"), _TEXT),
+        **dict.fromkeys(("failed_work_center", "failed_work_unit", "failed_asset_id"), _TEXT),
         "members": _TEXTS,
         "member_count": pl.Int32(),
         "annunciated_members": _TEXTS,
@@ -152,6 +153,19 @@ TABLES: Final = (
     TASK_TABLE,
     REPAIR_TABLE,
 )
+
+
+def under(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `frame` under these keys (KEY). By ids first: keys are few, and a join passes over all the columns."""
+    some = frame.filter(pl.col("evidence_id").is_in(keys["evidence_id"].unique().implode()))
+    return some.join(keys.select(KEY).unique(), on=list(KEY), how="semi", maintain_order="left")
+
+
+def without(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """`frame` but for the rows under these keys (KEY); itself where there are none."""
+    if not under(frame.select(KEY), keys).height:
+        return frame
+    return frame.join(keys, on=list(KEY), how="anti", maintain_order="left")
 
 
 class Ledger:
