@@ -33,7 +33,7 @@ WORDS = {
     "mttr_iso",
     "mttr_smrp",
 }
-OTHERS = {"isolation.level=read_committed", "it.*", "person-...", "activities"}
+OTHERS = {"isolation.level=read_committed", "it.*", "person-...", "activities", "plantweave_open_incidents"}
 
 
 @pytest.fixture(scope="module")

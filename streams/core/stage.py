@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 # More pieces than this make a table slower to pass over than to copy (measured with ten small appends per second).
 MAX_PIECES: Final = 64
 
+# Upserts of a table that is so many times as large are few.
+_FEW: Final = 8
+# Gauges of open incidents are called so, with the site behind it.
+OPEN_INCIDENTS: Final = "open_incidents/"
+
 Tables = Mapping[str, pl.DataFrame]
 
 
@@ -149,8 +154,19 @@ def apply(table: Table, frame: pl.DataFrame, change: Change) -> pl.DataFrame:
     upsert = change.upsert.select(pl.col(name).cast(dtype) for name, dtype in table.schema.items())
     if table.key:
         upsert = upsert.unique(subset=list(table.key), keep="last", maintain_order=True)
-        frame = frame.join(upsert, on=list(table.key), how="anti", nulls_equal=True)
+        if _replaces(table, frame, upsert):
+            frame = frame.join(upsert, on=list(table.key), how="anti", nulls_equal=True)
     return pl.concat([frame, upsert], rechunk=False)
+
+
+def _replaces(table: Table, frame: pl.DataFrame, upsert: pl.DataFrame) -> bool:
+    """Whether a row of `upsert` may be in `frame` already. A few new rows of a large table are worth a look at the last
+    column of its key: to drop what is not there copies the table.
+    """
+    last = table.key[-1]
+    if upsert.height * _FEW > frame.height or upsert[last].has_nulls():
+        return True
+    return bool(frame[last].is_in(upsert[last].implode()).any())
 
 
 def empty(change: Change) -> bool:

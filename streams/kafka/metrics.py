@@ -8,6 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
+from streams.core.stage import OPEN_INCIDENTS
 from streams.core.window.standing import SLOWEST, STATUSES
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
@@ -30,6 +31,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        self.look_back = LookBackMetrics(registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"plantweave_{name}", text, labels, registry=registry)
@@ -50,9 +52,8 @@ class Metrics:
         self._restore = histogram("restore_seconds", "Restoring a task", RESTORE_BUCKETS)
         self._restored = counter("restored_records_total", "State records read by restores")
         self._transaction = histogram("transaction_seconds", "One transaction", TRANSACTION_BUCKETS)
-        self._latency = histogram(
-            "latency_seconds", "Broker time of the oldest input to the commit of what came of it", LATENCY_BUCKETS
-        )
+        latency = "Broker time of the oldest input to the commit of what came of it"
+        self._latency = histogram("latency_seconds", latency, LATENCY_BUCKETS)
         self._state_bytes = counter("state_bytes_total", "Bytes written to the state topic")
         self._open = gauge("tasks_open", "Tasks that are open")
         self._assigned = gauge("tasks_assigned", "Tasks that are assigned")
@@ -61,12 +62,12 @@ class Metrics:
         self._watermark = gauge("watermark_lag_seconds", "Now minus the task's watermark", "partition")
         self._lag = gauge("consumer_lag_records", "Last stable offset minus position", "topic", "partition")
         self._windows = gauge("open_windows", "Windows that have begun and are not closed", "partition")
+        self._incidents = gauge("open_incidents", "Incidents that are open", "partition", "site")
         self._sources = gauge("sources", "Sources, by what they do to the watermark", "partition", "status")
         self._slowest = gauge(
             "slowest_source_lag_seconds", "Now minus the event time of the slowest living sources", "partition", "rank"
         )
         self._context = gauge("context_version", "Changes of context applied")
-        self.look_back = LookBackMetrics(registry)
         self._rows = gauge("state_rows", "Rows in a task's tables", "partition", "table")
 
     def records(self, topic: str, count: int) -> None:
@@ -129,6 +130,10 @@ class Metrics:
         """Present numbers of a task, as the core told them."""
         if (count := gauges.get("open_windows")) is not None:
             self._windows.labels(str(partition)).set(count)
+        for name, number in gauges.items():
+            if name.startswith(OPEN_INCIDENTS):
+                site = name.removeprefix(OPEN_INCIDENTS)
+                self._incidents.labels(str(partition), site).set(number)
         for status in STATUSES:
             if (count := gauges.get(f"sources_{status}")) is not None:
                 self._sources.labels(str(partition), status).set(count)
@@ -143,6 +148,7 @@ class Metrics:
         label = str(partition)
         for gauge in (self._watermark, self._windows, self._restoring):
             _remove(gauge, label)
+        self._incidents.remove_by_labels({"partition": label})
         for status in STATUSES:
             _remove(self._sources, label, status)
         for rank in range(1, SLOWEST + 1):

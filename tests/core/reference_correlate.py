@@ -26,7 +26,7 @@ def incidents(rows: Sequence[Row], context: Context, links: Links, describe: Des
     evidence = newest(rows)
     cleared = [row for row in evidence if row["kind"] == "alarm" and row["state"] == "cleared"]
     members = [{**row, "end_time": ended(row, cleared)} for row in evidence if is_member(row)]
-    members.sort(key=lambda row: (row["begin_time"], row["evidence_id"]))
+    members.sort(key=first)
     near = [row for row in bounded(evidence) if row["kind"] != "flow"] + crossing(bounded(evidence), context)
     near = [named(row, context) for row in near]
     near.sort(key=lambda row: (row["event_time"], row["evidence_id"]))
@@ -206,8 +206,13 @@ def components(members: Sequence[Row], context: Context, links: Links) -> list[l
             reached.append(here := todo.pop())
             todo += (more := [row for row in left if linked(here, row, context, links)])
             left = [row for row in left if row not in more]
-        found.append(sorted(reached, key=lambda row: (row["begin_time"], row["evidence_id"])))
+        found.append(sorted(reached, key=first))
     return found
+
+
+def first(row: Row) -> tuple[int, int, str]:
+    """What comes first: the earliest; of one instant what was known first."""
+    return row["begin_time"], row["detection_time"], row["evidence_id"]
 
 
 def cut(component: Sequence[Row], links: Links) -> list[list[Row]]:
@@ -231,6 +236,7 @@ def payload(
     name: str, part: Sequence[Row], near: Sequence[Row], context: Context, links: Links, describe: Describe
 ) -> Row:
     """What is to be told of one incident in the end."""
+    part = sorted(part, key=lambda row: (row["begin_time"], row["evidence_id"]))
     begin, last = part[0]["begin_time"], part[-1]["begin_time"]
     ends = [row["end_time"] for row in part]
     over = None if None in ends else max(max(end, row["begin_time"]) for end, row in zip(ends, part, strict=True))

@@ -130,6 +130,18 @@ def test_an_earlier_member_takes_over() -> None:
     assert (told[0]["incident_id"], told[1]["merged_into"]) == (identity("a"), identity("a"))
 
 
+def test_a_second_one_of_the_same_instant_renames_nothing() -> None:
+    """Of two that began at once the one that was known first names the incident, whichever comes first."""
+    first, second = alert("z", 0), alert("a", 0, detection_time=T0 + 5 * MINUTE)
+    run, other = Run(), Run()
+    run.give(first)
+    assert brief(run.give(second)) == [("open", "updated", ["a", "z"])]
+    other.give(second)
+    assert brief(other.give(first))[-1] == ("merged", "merged", ["a"])
+    assert run.living() == other.living()
+    assert run.living().keys() == {identity("z")}
+
+
 def test_it_is_retracted_and_told_again() -> None:
     """Late readings show that the alert was none; later ones that it was."""
     run = Run()
@@ -307,6 +319,22 @@ def test_what_is_beyond_the_horizon_goes_and_is_counted() -> None:
     assert run.state["incident"]["incident_id"].sort().to_list() == sorted(map(identity, "bds"))
 
 
+def test_the_horizon_does_not_depend_on_chunks() -> None:
+    """A chunk of a replay may hold a year: what is late is late by what came before it, not by what comes after."""
+    rows = [alert("a", 0, 10), alert("b", 4 * DAY / MINUTE, 4 * DAY / MINUTE + 1, asset="fan")]
+    one, two = Run(horizon_us=2 * DAY), Run(horizon_us=2 * DAY)
+    one.give(*rows)
+    for row in rows:
+        two.give(row)
+    one.rest()
+    two.rest()
+    assert one.living() == two.living()
+    assert {identity("a"), identity("b")} == one.living().keys()
+    assert ("beyond_horizon", "evidence") not in one.counts
+    one.give(alert("c", 0, 10))
+    assert one.counts["beyond_horizon", "evidence"] == 1
+
+
 def test_a_clock_ahead_closes_nothing() -> None:
     """Event time later than its record counts as that: a logon of the year 2100 does not end the present."""
     run = Run()
@@ -344,6 +372,35 @@ def test_repair_times_follow_closed_incidents() -> None:
     run.tick()
     again = run.records[topology.KPI.name][before:]
     assert {(row["revision"], row["supersedes"], row["failure_events"]) for row in again} == {(2, 1, 0)}
+
+
+def test_a_month_that_is_over_is_final() -> None:
+    """Told once more when the site's clock passes its end, with that reason; not again after that."""
+    run = Run()
+    run.give(alert("a", 0, 30))
+    run.rest()
+    told = run.records[topology.KPI.name]
+    assert {row["final"] for row in told} == {False}
+    before, minutes = len(told), (told[0]["period_end"] - T0) / MINUTE
+    run.give(event("l", minutes + 2))
+    run.tick()
+    assert {(row["final"], row["reason"], row["revision"]) for row in told[before:]} == {(True, "final", 2)}
+    before = len(told)
+    run.tick()
+    assert len(told) == before > 0
+
+
+def test_open_incidents_are_a_gauge_by_site() -> None:
+    """Of every site that was heard of, also where none is open."""
+    run = Run()
+
+    def told() -> dict[str, int]:
+        return dict(run.stage.timer(run.state, run.context, Moment(run.now_us)).gauges)
+
+    run.give(alert("a", 0), alert("b", 0, asset="fan"), event("l", 0, site="site-2"))
+    assert told() == {f"open_incidents/{SITE}": 2, "open_incidents/site-2": 0}
+    run.give(alert("a", 0, 1, revision=2), event("m", 60))
+    assert told() == {f"open_incidents/{SITE}": 1, "open_incidents/site-2": 0}
 
 
 def test_an_hour_of_evidence_keeps_the_clock() -> None:

@@ -32,9 +32,22 @@ NAMES: Final = {
     "restore_seconds", "restored_records", "restore_progress_ratio", "transaction_seconds", "latency_seconds",
     "state_bytes", "state_rows", "tasks_open", "tasks_assigned", "ready", "context_version", "consumer_lag_records",
     "watermark_lag_seconds", "open_windows", "sources", "slowest_source_lag_seconds", "look_backs",
-    "look_back_seconds", "look_back_progress_ratio", "reread_readings",
+    "look_back_seconds", "look_back_progress_ratio", "reread_readings", "open_incidents",
 }  # fmt: skip
-LABELS: Final = {"topic", "partition", "reason", "outcome", "kind", "label", "why", "table", "le", "status", "rank"}
+LABELS: Final = {
+    "topic",
+    "partition",
+    "reason",
+    "outcome",
+    "kind",
+    "label",
+    "why",
+    "table",
+    "le",
+    "status",
+    "rank",
+    "site",
+}
 
 
 def send(target: Deployment, values: Sequence[bytes]) -> None:

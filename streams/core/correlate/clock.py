@@ -59,12 +59,24 @@ def advance(ledger: Ledger, to: dict[str, int]) -> None:
     ledger.upsert(SITE_TABLE, rows)
 
 
-def within(rows: pl.DataFrame, times: Mapping[str, int], horizon_us: int) -> pl.Series:
-    """Which rows of evidence are not beyond the horizon: they stand, or ended within it."""
-    clock = rows["site"].replace_strict(list(times), list(times.values()), default=NEVER_US, return_dtype=pl.Int64)
-    stands = (rows["state"] == "active") & rows["end_time"].is_null()
-    last = rows.select(pl.max_horizontal("event_time", "end_time")).to_series()
-    return stands | (last >= clock - horizon_us)
+def within(horizon_us: int, times: Mapping[str, int], heard: pl.Expr | None = None) -> pl.Expr:
+    """Which rows of evidence are not beyond the horizon: they stand, or ended within it.
+
+    `times`: clocks of sites; `heard`: how far a row's site had come before it within its chunk (null: not told), see
+    `running`.
+    """
+    clock = pl.col("site").replace_strict(list(times), list(times.values()), default=NEVER_US, return_dtype=pl.Int64)
+    stands = (pl.col("state") == "active") & pl.col("end_time").is_null()
+    last = pl.max_horizontal("event_time", "end_time")
+    return stands | (last >= (clock if heard is None else pl.max_horizontal(clock, heard)) - horizon_us)
+
+
+def running(disorder_us: int) -> pl.Expr:
+    """Event time that the site of each row (with `_time`, in the order of the log) had reached by the rows before it.
+
+    A chunk may hold a year: what is late is late by what came before, not by what the chunk ends with.
+    """
+    return pl.min_horizontal("event_time", "_time").cum_max().shift(1).over("site") - disorder_us
 
 
 def forget(ledger: Ledger, times: dict[str, int], horizon_us: int, near_us: int) -> None:

@@ -22,8 +22,11 @@ Integers = npt.NDArray[np.int64]
 # What relations look at.
 FACTS: Final = (
     *("kind", "type", "domain", "asset_id", "asset_path", "work_center", "work_unit", "signal_id", "source_id"),
-    *("members", "cause_alert_id"),
+    *("members", "cause_alert_id", "detection_time"),
 )
+# What came first of members: of those that began at one instant the one that was known first, so that a second one
+# does not rename their incident.
+_FIRST: Final = ("site", "begin_us", "detection_time", "evidence_id")
 
 
 def incident_id(site: str, first: str) -> str:
@@ -33,11 +36,11 @@ def incident_id(site: str, first: str) -> str:
 
 
 def group(members: pl.DataFrame, assets: pl.DataFrame, links: Links) -> pl.DataFrame:
-    """Rows of MEMBER for `members` (site, evidence_id, begin_us, stop_us, FACTS), sorted by site, begin and id.
+    """Rows of MEMBER for `members` (site, evidence_id, begin_us, stop_us, FACTS), sorted by what came first.
 
     `assets`: the process flow (`links.equipment`).
     """
-    members = members.sort("site", "begin_us", "evidence_id").with_row_index("row").cast({"row": pl.Int64})
+    members = members.sort(_FIRST).with_row_index("row").cast({"row": pl.Int64})
     edges = [found for link in links.links for found in _edges(members, assets, link)]
     first = components(members.height, edges)
     starts, part = np.unique(_starts(first, members["begin_us"].to_numpy(), links), return_inverse=True)

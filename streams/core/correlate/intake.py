@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from streams.core.correlate.tables import EVIDENCE, EVIDENCE_TABLE, KEY, Ledger
+from streams.core.correlate.tables import EVIDENCE, EVIDENCE_TABLE, KEY, Ledger, under
 from streams.core.times import HOUR_US
 
 # Evidence of these domains makes an incident; of what is called "it" none does.
@@ -33,7 +33,7 @@ def fresh(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
     When evidence was detected is the lowest that any revision says: a later one tells when that was made.
     """
-    there = known.join(rows.select(KEY).unique(), on=list(KEY), how="semi")
+    there = under(known, rows)
     both = pl.concat([there.with_columns(_known=pl.lit(value=True)), rows.with_columns(_known=pl.lit(value=False))])
     told = pl.when(pl.col("detection_time") > 0).then("detection_time")
     newest = (

@@ -13,7 +13,7 @@ import polars as pl
 from streams.core.correlate import intake
 from streams.core.correlate.group import FACTS, group
 from streams.core.correlate.links import Links
-from streams.core.correlate.tables import EVIDENCE_TABLE, KEY, MEMBER, MEMBER_TABLE, Ledger
+from streams.core.correlate.tables import EVIDENCE_TABLE, KEY, MEMBER, MEMBER_TABLE, Ledger, under, without
 from streams.core.times import FOREVER_US
 
 _COMPONENT: Final = ["site", "component"]
@@ -53,48 +53,56 @@ def regroup_all(ledger: Ledger, assets: pl.DataFrame, links: Links) -> Regrouped
 def regroup(ledger: Ledger, keys: pl.DataFrame, assets: pl.DataFrame, links: Links) -> Regrouped:
     """Group what the evidence under `keys` (site, evidence_id), which is in the table by now, touches."""
     evidence, table = ledger[EVIDENCE_TABLE], ledger[MEMBER_TABLE]
-    alike = intake.related(evidence.join(keys, on=list(KEY), how="semi"), evidence)
-    old = table.join(alike, on=list(KEY), how="semi")
-    rows = view(evidence.join(alike, on=list(KEY), how="semi"))
+    alike = intake.related(under(evidence, keys), evidence)
+    old = under(table, alike)
+    rows = view(under(evidence, alike))
     if not rows.height and not old.height:  # logons and flows: nothing to link
         return Regrouped(old, old, old.select(KEY))
     # Of other transitions of the same alarm only those whose end is another by what came.
     same = rows.join(old, on=[*KEY, "begin_us", "stop_us"], how="semi", nulls_equal=True)
     changed = rows.join(same.join(keys, on=list(KEY), how="anti"), on=list(KEY), how="anti")
     gone = old.join(rows, on=list(KEY), how="anti")
-    others = table.join(pl.concat([gone.select(KEY), changed.select(KEY)]), on=list(KEY), how="anti")
+    others = without(table, pl.concat([gone.select(KEY), changed.select(KEY)]))
     linked = _linked(changed, others, evidence, assets, links)
     left = old.join(pl.concat([gone.select(KEY), changed.select(KEY)]), on=list(KEY), how="semi")
     touched = pl.concat([left.select(_COMPONENT), linked.select(_COMPONENT)]).unique()
-    before = table.join(touched, on=_COMPONENT, how="semi")
-    stay = others.join(touched, on=_COMPONENT, how="semi")
+    before = _of(table, touched)
+    stay = _of(others, touched)
     after = group(pl.concat([changed, _facts(stay, evidence)]), assets, links)
     ledger.delete(MEMBER_TABLE, gone)
     ledger.upsert(MEMBER_TABLE, after.join(before, on=MEMBER.names(), how="anti", nulls_equal=True))
     return Regrouped(before, after, changed.select(KEY))
 
 
+def _of(members: pl.DataFrame, components: pl.DataFrame) -> pl.DataFrame:
+    """Rows of MEMBER of these components."""
+    some = members.filter(pl.col("component").is_in(components["component"].unique().implode()))
+    return some.join(components, on=_COMPONENT, how="semi")
+
+
 def _linked(
     changed: pl.DataFrame, others: pl.DataFrame, evidence: pl.DataFrame, assets: pl.DataFrame, links: Links
 ) -> pl.DataFrame:
     """Rows of `others` that hang together with `changed` over what may be near enough to be linked."""
+    if not changed.height:
+        return others.clear()
     box = changed.group_by("site").agg(
         _low=pl.col("begin_us").min() - links.widest_us,
         _high=pl.max_horizontal("begin_us", pl.col("stop_us").fill_null(FOREVER_US - links.widest_us)).max()
         + links.widest_us,
     )
-    near = others.join(box, on="site").filter(
-        pl.col("begin_us") <= pl.col("_high"), pl.col("stop_us").fill_null(FOREVER_US) >= pl.col("_low")
-    )
+    begin, stop = pl.col("begin_us"), pl.col("stop_us").fill_null(FOREVER_US)
+    near = others.filter(begin <= box["_high"].max(), stop >= box["_low"].min()).join(box, on="site")
+    near = near.filter(begin <= pl.col("_high"), stop >= pl.col("_low"))
     if not near.height:
         return others.clear()
     grouped = group(pl.concat([changed, _facts(near, evidence)]), assets, links)
     found = grouped.join(grouped.join(changed, on=list(KEY), how="semi"), on=_COMPONENT, how="semi")
-    return others.join(found, on=list(KEY), how="semi")
+    return under(others, found)
 
 
 def _facts(members: pl.DataFrame, evidence: pl.DataFrame) -> pl.DataFrame:
     """Rows of MEMBER as `view` gives them."""
-    facts = evidence.select(*KEY, *FACTS)
+    facts = under(evidence, members).select(*KEY, *FACTS)
     joined = members.select(*KEY, "begin_us", "stop_us").join(facts, on=list(KEY), maintain_order="left")
     return joined.select(*KEY, *FACTS, "begin_us", "stop_us")

@@ -18,13 +18,14 @@ from streams.core.context import Context, Memo
 from streams.core.correlate import clock, intake, lifecycle, tell
 from streams.core.correlate.links import Links, equipment
 from streams.core.correlate.members import regroup, regroup_all
-from streams.core.correlate.repairs import repairs
+from streams.core.correlate.repairs import ended, repairs
 from streams.core.correlate.tables import (
     EVIDENCE,
     EVIDENCE_TABLE,
     KEY,
     MEMBER_TABLE,
     SEEN_TABLE,
+    SITE_TABLE,
     TABLES,
     TOLD_TABLE,
     Ledger,
@@ -33,7 +34,7 @@ from streams.core.correlate.tell import Revision, Teller
 from streams.core.correlate.weights import DEFAULT, Weights
 from streams.core.sequence.part import Outcome, Sequences
 from streams.core.sequence.rule import Sequence
-from streams.core.stage import Moment, Result, Tables
+from streams.core.stage import OPEN_INCIDENTS, Moment, Result, Tables
 from streams.core.times import DAY_US, HOUR_US, SECOND_US
 
 DISORDER_US: Final = 60 * SECOND_US
@@ -92,7 +93,10 @@ class Correlate:
         before = clock.clocks(ledger, self._disorder_us)
         clock.hear(ledger, frame, moment.now_us)
         times = clock.clocks(ledger, self._disorder_us)
-        revisions = self._take(ledger, pl.concat([rows, found.evidence]), self._teller(context, times, moment))
+        inside = frame.filter(clock.within(self._horizon_us, before, clock.running(self._disorder_us)))
+        ledger.counts["beyond_horizon", "evidence"] += frame.height - inside.height
+        rows = pl.concat([inside.select(EVIDENCE.names()), self._within(ledger, found.evidence, before)])
+        revisions = self._take(ledger, rows, self._teller(context, times, moment))
         if any(time // HOUR_US != before.get(site, time) // HOUR_US for site, time in times.items()):
             clock.forget(ledger, times, self._horizon_us, self._links.near_us)
         return self._result(ledger, revisions, found, moment, {})
@@ -106,25 +110,33 @@ class Correlate:
             clock.advance(ledger, times)
         times = clock.clocks(ledger, self._disorder_us)
         teller = self._teller(context, times, moment)
-        revisions = self._take(ledger, found.evidence, teller) if found.evidence.height else teller.close(ledger)
+        made = self._within(ledger, found.evidence, times)
+        revisions = self._take(ledger, made, teller) if made.height else teller.close(ledger)
         revisions += self._follow(ledger, teller, context)
         return self._result(ledger, revisions, found, moment, self._repairs(ledger, times, moment))
 
     def _repairs(self, ledger: Ledger, times: dict[str, int], moment: Moment) -> dict[str, pl.DataFrame]:
-        """Repair times, where incidents that are closed have changed; the more there are, the longer they may wait."""
+        """Repair times, where incidents that are closed have changed, or a month is over.
+
+        The more incidents there are, the longer those that changed may wait.
+        """
         flow_key, since_us = ledger.task()
         closed = (ledger[TOLD_TABLE]["state"] == lifecycle.CLOSED).sum()
-        if since_us is None or moment.now_us - since_us < closed * REPAIR_EACH_US:
+        waits = since_us is None or moment.now_us - since_us < closed * REPAIR_EACH_US
+        if waits and not ended(ledger, times, self._horizon_us):
             return {}
         ledger.remember(flow_key, None)
         return {topology.KPI.name: repairs(ledger, times, self._horizon_us, moment.now_us)}
 
+    def _within(self, ledger: Ledger, rows: pl.DataFrame, times: Mapping[str, int]) -> pl.DataFrame:
+        """What of evidence that was made here is not beyond the horizon; the rest is counted."""
+        inside = rows.filter(clock.within(self._horizon_us, times))
+        ledger.counts["beyond_horizon", "evidence"] += rows.height - inside.height
+        return inside
+
     def _take(self, ledger: Ledger, rows: pl.DataFrame, teller: Teller) -> list[Revision]:
         """Revisions that evidence makes, and what its time closes."""
         came = intake.fresh(rows, ledger[EVIDENCE_TABLE])
-        inside = clock.within(came, teller.clocks, self._horizon_us)
-        ledger.counts["beyond_horizon", "evidence"] += came.height - int(inside.sum())
-        came = came.filter(inside)
         lost = intake.limited(ledger, came)
         flow = self._assets.of(teller.context).flow
         regrouped = regroup(ledger, came.select(KEY), flow, self._links)
@@ -168,7 +180,15 @@ class Correlate:
             out[topology.ALERT.name] = found.alerts
         counts = {key: count for key, count in ledger.counts.items() if count} | found.counts
         times = clock.clocks(ledger, self._disorder_us)
-        return Result(ledger.changes | found.changes, out, counts, min(times.values(), default=None))
+        watermark_us = min(times.values(), default=None)
+        return Result(ledger.changes | found.changes, out, counts, watermark_us, _gauges(ledger))
+
+
+def _gauges(ledger: Ledger) -> dict[str, int]:
+    """Open incidents by site; a site that was heard of and has none says so."""
+    standing = ledger[TOLD_TABLE].filter(pl.col("state") == lifecycle.OPEN)["site"].value_counts()
+    found = dict.fromkeys(ledger[SITE_TABLE]["site"], 0) | dict(standing.iter_rows())
+    return {f"{OPEN_INCIDENTS}{site}": count for site, count in found.items()}
 
 
 def _assets(context: Context) -> _Assets:

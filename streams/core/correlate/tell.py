@@ -28,6 +28,7 @@ from streams.core.correlate.tables import (
     TOLD,
     TOLD_TABLE,
     Ledger,
+    under,
 )
 from streams.core.correlate.weights import DEFAULT, Weights
 from streams.core.times import FOREVER_US, NEVER_US
@@ -85,7 +86,8 @@ class Teller:
             return {}
         evidence = ledger[EVIDENCE_TABLE]
         rows = (
-            evidence.join(members.drop("component"), on=list(KEY))
+            under(evidence, members)
+            .join(members.drop("component"), on=list(KEY))
             .with_columns(end_time=pl.when(pl.col("kind") == "alarm").then("stop_us").otherwise("end_time"))
             .sort("begin_time", "evidence_id")
         )
