@@ -46,7 +46,8 @@ class Topic:
 class Stage:
     """One service: a consumer group that reads co-partitioned topics, looks things up in context, writes topics.
 
-    Every service writes REJECTED: what it cannot decode is told there.
+    Every service writes REJECTED: what it cannot decode is told there. `texts`: context topics whose free texts it
+    reads; those of all others, which may name persons, stay outside of it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Stage:
     writes: tuple[Topic, ...]
     context: tuple[Topic, ...] = ()
     text: str = ""
+    texts: tuple[Topic, ...] = ()
 
 
 # IT context: compacted, all versions of an entity under its id.
@@ -108,10 +110,13 @@ INCIDENT_CURRENT: Final = Topic(
     ends=("closed", "merged", "retracted"),
 )
 
+# What alerts are labelled with, whoever tells them.
+LABELS: Final = (SIGNAL, ASSET, PRODUCTION_ORDER, WORK_ORDER, CHANGE, OPERATOR_POSITION)
+
 VALIDATE: Final = Stage(
     "validate",
     reads=(RAW_READING, RAW_BATCH),
-    context=(SIGNAL,),
+    context=LABELS,
     writes=(READING, REJECTED, UNKNOWN, ALERT),
     text="time, resolve, scale, normalise quality, reject what cannot be interpreted, alert on clocks and dictionary",
 )
@@ -125,7 +130,7 @@ WINDOW_STAGE: Final = Stage(
 ALERT_STAGE: Final = Stage(
     "alert",
     reads=(READING,),
-    context=(SIGNAL, ASSET, PRODUCTION_ORDER, WORK_ORDER, CHANGE, OPERATOR_POSITION),
+    context=LABELS,
     writes=(ALERT, REJECTED),
     text="threshold, rate-of-change and state rules, enriched as of event time",
 )
@@ -148,6 +153,7 @@ CORRELATE_STAGE: Final = Stage(
     reads=(EVIDENCE,),
     context=(ASSET, PRODUCTION_ORDER, WORK_ORDER, CHANGE, OPERATOR_POSITION),
     writes=(INCIDENT, INCIDENT_CURRENT, ALERT, KPI, REJECTED),
+    texts=(WORK_ORDER,),
     text="incidents out of evidence that belongs together, with causes, clocks and repair times",
 )
 

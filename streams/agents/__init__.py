@@ -10,8 +10,10 @@ from streams import topology
 from streams.core.redundancy.selection import Redundancy
 from streams.core.stage import StageCore
 from streams.core.times import DAY_US, HOUR_US, SECOND_US
+from streams.kafka.persons import Persons
 from streams.kafka.serde import AvroSerde
 from streams.kafka.service import Service
+from streams.load.key import read_key
 from streams.settings import Settings
 
 
@@ -23,8 +25,14 @@ def service_factory(name: str) -> Callable[[Settings], Service]:
 
 
 def service_of(stage: topology.Stage, core: StageCore, settings: Settings) -> Service:
-    """The service that runs `core` on the topics of `stage`, with the contracts' serde."""
-    return Service(stage.name, stage.reads, stage.writes, core, AvroSerde(settings, stage), stage.context)
+    """The service that runs `core` on the topics of `stage`, with the contracts' serde. Raises KeyFault."""
+    persons = Persons(stage.texts, pseudonym_key(settings))
+    return Service(stage.name, stage.reads, stage.writes, core, AvroSerde(settings, stage), stage.context, persons)
+
+
+def pseudonym_key(settings: Settings) -> bytes | None:
+    """The key of pseudonyms, where this worker is given one: none needs it. Raises KeyFault where it cannot be read."""
+    return read_key(settings.pseudonym_key_file) if settings.pseudonym_key_file else None
 
 
 def redundancy(settings: Settings) -> Redundancy:
@@ -47,4 +55,4 @@ def texts(files: Iterable[Path]) -> tuple[dict[str, str], list[str]]:
     return found, faults
 
 
-__all__ = ["redundancy", "service_factory", "service_of", "texts"]
+__all__ = ["pseudonym_key", "redundancy", "service_factory", "service_of", "texts"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams import topology
-from streams.agents import service_of
+from streams.agents import pseudonym_key, service_of
 from streams.core.route.stage import Route
 from streams.kafka.service import Service
 from streams.settings import Settings
@@ -11,4 +11,4 @@ from streams.settings import Settings
 
 def service(settings: Settings) -> Service:
     """The service, ready for a worker."""
-    return service_of(topology.ROUTE, Route(), settings)
+    return service_of(topology.ROUTE, Route(pseudonym_key(settings)), settings)

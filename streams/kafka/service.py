@@ -10,6 +10,7 @@ import polars as pl
 
 from streams.core.stage import StageCore
 from streams.kafka.chunks import Chunk
+from streams.kafka.persons import Persons
 from streams.topology import Topic
 
 
@@ -52,7 +53,9 @@ class Serde(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """One service: consumer group, inputs, outputs, pure core, serde, context."""
+    """One service: consumer group, inputs, outputs, pure core, serde, context, and what it may know of persons (None:
+    all that its context says).
+    """
 
     name: str
     reads: tuple[Topic, ...]
@@ -60,6 +63,7 @@ class Service:
     core: StageCore
     serde: Serde
     context: tuple[Topic, ...] = ()
+    persons: Persons | None = None
 
     def encode(self, name: str, frame: pl.DataFrame) -> Sequence[Record]:
         """Records of the output topic `name`. KeyError: a core that writes to another one is bad code."""

@@ -195,12 +195,23 @@ class Reader:
             if table is None:
                 continue  # a table that this version no longer keeps, or that the reader did not ask for
             floor = entry["floor"]
-            change = Change(frames.get("upsert"), frames.get("delete"), (floor[0], floor[1]) if floor else None)
+            change = Change(
+                _completed(table, frames.get("upsert")), frames.get("delete"), (floor[0], floor[1]) if floor else None
+            )
             restored.tables[table.name] = apply(table, restored.tables[table.name], change)
         restored.positions = {(topic, partition): offset for topic, partition, offset in header["positions"]}
         restored.context = header["context"]
         restored.origin = header["origin"]
         restored.watermark_us = header["watermark_us"]
+
+
+def _completed(table: Table, rows: pl.DataFrame | None) -> pl.DataFrame | None:
+    """`rows` with the columns that the release that wrote them did not have yet: null."""
+    if rows is None or not table.key or not set(table.key) <= set(rows.columns):
+        return rows
+    return rows.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in table.schema.items() if name not in rows.columns
+    )
 
 
 def snapshot(tables: Tables) -> dict[str, Change]:

@@ -51,7 +51,7 @@ class Worker:
         self.metrics = Metrics()
         self.accept_data_loss = accept_data_loss
         self.group = settings.topic_prefix + topology.group(self.service.name)
-        self.context = ContextStore(settings, self.service.context, self.metrics)
+        self.context = ContextStore(settings, self.service.context, self.metrics, self.service.persons)
         self._tasks: Tasks | None = None
         self._stop = asyncio.Event()
         self._folder = tempfile.TemporaryDirectory(prefix="plantweave-")

@@ -16,7 +16,10 @@ TWO_SOURCES = [
     signal("t", "T", valid_to=NOW + 9 * S, name="bearing temperature", tenant="acme"),
     signal("t", "U", valid_from=NOW - 5 * S, source_id="edge-2", name="bearing temperature", tenant="acme"),
 ]
-DECLARED = [signal("t", "T"), signal("t.2", "U", source_id="edge-2", redundant_of="t")]
+DECLARED = [
+    signal("t", "T", name="bearing temperature", tenant="acme"),
+    signal("t.2", "U", source_id="edge-2", redundant_of="t"),
+]
 Told = list[tuple[str, str, str]]
 
 

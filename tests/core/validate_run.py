@@ -13,6 +13,7 @@ from streams.core.dictionary import SIGNAL
 from streams.core.stage import Moment, Result, apply
 from streams.core.validate.stage import Validate, ValidateConfig
 from streams.core.validate.unpack import ARRAYS, RAW
+from tests.core.label_scene import SCHEMAS as SCHEMAS_OF_LABELS
 
 RAW_READING, RAW_BATCH = "ot.raw.reading.v1", "ot.raw.batch.v1"
 NOW = 1_790_000_000_000_000
@@ -50,8 +51,9 @@ def record(topic: str, offset: int, **fields: Any) -> tuple[str, dict[str, Any]]
 
 
 def context(rows: Sequence[dict[str, Any]]) -> Context:
-    """The signal dictionary as the shell hands it over."""
-    return Context({"it.signal.v1": pl.DataFrame(list(rows), schema=SIGNAL)}, 1)
+    """The signal dictionary as the shell hands it over; nothing else is known."""
+    others = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS_OF_LABELS.items()}
+    return Context({**others, "it.signal.v1": pl.DataFrame(list(rows), schema=SIGNAL)}, 1)
 
 
 class Run:

@@ -5,6 +5,7 @@ What is looked up and not found is named in `context_missing`, never guessed: "s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
@@ -48,9 +49,16 @@ def effective(frame: pl.DataFrame, key: str) -> pl.DataFrame:
     )
 
 
-def enrich(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """`rows` (signal_id, work_center as text, event_time in microseconds) with the columns of `ADDED` behind."""
-    numbered = _with_signal(rows.with_row_index("_row"), context).sort("event_time", maintain_order=True)
+def enrich(rows: pl.DataFrame, context: Context, hints: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """`rows` (signal_id, work_center as text, event_time in microseconds) with the columns of `ADDED` behind.
+
+    `hints`: columns of `rows`, each with the one of `ADDED` that it stands for where the signal is missing.
+    """
+    numbered = _with_signal(rows.with_row_index("_row"), context)
+    unknown = ~pl.col("_signal_found")
+    numbered = numbered.with_columns(
+        pl.when(unknown).then(hint).otherwise(name).alias(name) for hint, name in (hints or {}).items()
+    ).sort("event_time", maintain_order=True)
     numbered = _with_asset(numbered, context)
     numbered = _with_order(numbered, context)
     found = {"signal": "_signal_found", "asset": "_asset_found", "production_order": "_order_found"}

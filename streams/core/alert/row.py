@@ -46,9 +46,12 @@ OWN: Final = pl.Schema(
 LABELS: Final = pl.Schema({**ADDED, "position": pl.String(), **VERDICT})
 # One row per transition, as `schemas/40-alert/ops.alert.v1.avsc` has it (a test compares the two).
 ALERT: Final = pl.Schema({**OWN, **LABELS, "message": pl.String()})
+# What the teller knows of a signal: it holds where the dictionary has no such signal, or none that can be used. The
+# values are the columns that it stands for.
+HINTS: Final = {"work_unit_as": "work_unit", "asset_as": "asset_id", "name_as": "signal_name"}
 # A row before context is joined. `say`: JSON of what its sentence needs beside its columns. `activities`: what
-# explains it; null (as `domain`): as told of the alert before. `zone`: of a node or zone. `unit_as`: "s" in place of
-# the unit of the signal, "/h" for that unit per h.
+# explains it; null (as `domain` and HINTS): as told of the alert before. `zone`: of a node or zone. `unit_as`: "s" in
+# place of the unit of the signal, "/h" for that unit per h.
 BARE: Final = pl.Schema(
     {
         **OWN,
@@ -56,10 +59,9 @@ BARE: Final = pl.Schema(
         "activities": pl.List(pl.String()),
         "zone": pl.String(),
         "unit_as": pl.String(),
+        **dict.fromkeys(HINTS, pl.String()),
     }
 )
-# The labels that must be, of alerts that are not joined with context.
-UNLABELLED: Final = {"context_missing": [], "verdict": "none"}
 _DEFAULTS: Final = {
     "tenant": None,
     "historical": False,

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from streams.core.alert.enrich import ADDED, enrich, enrich_nodes
-from streams.core.alert.row import LABELS
+from streams.core.alert.row import HINTS, LABELS
 from streams.core.context import Context
 from streams.core.label.position import positions
 from streams.core.verdict import verdicts
@@ -56,10 +56,11 @@ def _where_it_began(rows: pl.DataFrame, places: pl.DataFrame, context: Context) 
 
 def _enriched(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     """Columns ADDED: of signals by the dictionary, of nodes and zones by what they are."""
-    numbered = rows.select("signal_id", "source_id", "zone", "work_center", "event_time").with_row_index("_at")
+    numbered = rows.select("signal_id", "source_id", "zone", "work_center", "event_time", *HINTS)
+    numbered = numbered.with_row_index("_at")
     nodes = pl.col("signal_id").is_null()
     parts = [
-        enrich(numbered.filter(~nodes).drop("zone"), context),
+        enrich(numbered.filter(~nodes).drop("zone"), context, HINTS),
         enrich_nodes(numbered.filter(nodes), context),
     ]
     return pl.concat(part.select("_at", *ADDED) for part in parts).sort("_at").drop("_at")

@@ -1,4 +1,4 @@
-"""Labels as a part of the alert stage. Enter: bare rows, the context, time. Leave: rows of `ops.alert.v1`, changes.
+"""Labels, as a part of each stage that tells alerts. Enter: bare rows, context, time. Leave: `ops.alert.v1`, changes.
 
 A fact is told with what the context says of it at once. Whenever the context is another, all alerts that are kept are
 compared with it, and those of which it says something else are told anew: a revision with the reason `context` (asset,
@@ -16,7 +16,7 @@ from typing import Final
 import polars as pl
 
 from streams import topology
-from streams.core.alert.row import ALERT, LABELS
+from streams.core.alert.row import ALERT, HINTS, LABELS
 from streams.core.context import Context
 from streams.core.label import words
 from streams.core.label.labelled import labels
@@ -62,6 +62,7 @@ class Labels:
         before = state[ISSUED.name].join(bare.select("alert_id").unique(), on="alert_id", how="semi").select(
             "alert_id", _outward="outward", _stood="stood_until", _activities="activities",
             _domain=pl.col("domain").cast(pl.String),
+            **{f"_{name}": pl.col(name).cast(pl.String) for name in HINTS},
         )  # fmt: skip
         rows = bare.sort("alert_id", "revision", maintain_order=True)
         rows = rows.join(before, on="alert_id", how="left", maintain_order="left")
@@ -71,6 +72,7 @@ class Labels:
             outward=pl.max_horizontal("revision", told),
             domain=pl.coalesce("domain", "_domain", pl.lit(PROCESS)),
             activities=pl.coalesce("activities", "_activities", pl.lit([], pl.List(pl.String))),
+            **{name: pl.coalesce(name, f"_{name}") for name in HINTS},
             known_until=_known_until(rows, "_stood", clock),
         )
         rows = rows.hstack(_prefixed(labels(rows, context)))
@@ -145,7 +147,7 @@ def _last(state: Tables) -> int:
 
 def _frames(context: Context) -> Iterator[pl.DataFrame | None]:
     """What labels are made of."""
-    return (context.frames.get(topic.name) for topic in topology.ALERT_STAGE.context)
+    return (context.frames.get(topic.name) for topic in topology.LABELS)
 
 
 def _refs(context: Context) -> _Refs:

@@ -16,6 +16,8 @@ from streams.core.alert.silence.watch import SILENCE
 from streams.core.derived import revised
 from streams.core.label.tables import TOLD
 
+# The type of what says itself what happened (`text`): faults of Plantweave's own input, not of rules.
+ITSELF: Final = "itself"
 _BY: Final = {"work_order": "work order", "change": "change"}
 
 
@@ -29,8 +31,17 @@ def records(rows: pl.DataFrame, reasons: pl.Series) -> pl.DataFrame:
 
 def _message(row: Mapping[str, Any]) -> str:
     say = json.loads(row["say"])
-    text = (silence_output if say["type"] in SILENCE else output).message(row, say)
+    if say["type"] == ITSELF:
+        text = f"{say['text'][:-1]}{_concerned(row)}."
+    else:
+        text = (silence_output if say["type"] in SILENCE else output).message(row, say)
     return f"{text[:-1]}{_explained(row)}." if row["verdict_reference"] else text
+
+
+def _concerned(row: Mapping[str, Any]) -> str:
+    """Whose it is, e.g. "; it concerns e/s/hall/line-1/filler-1, of mechanics"."""
+    what = row["asset_path"] or row["asset_id"]
+    return "" if what is None else f"; it concerns {what}" + (f", of {row['owner']}" if row["owner"] else "")
 
 
 def _explained(row: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ import polars as pl
 
 from streams import topology
 from streams.core.correlate.tables import EVIDENCE
-from streams.core.privacy import guard, guard_list
 
 PRIORITIES: Final = ("low", "medium", "high", "critical")
 # What a column says where a topic does not; arrays are empty, all others null.
@@ -47,12 +46,12 @@ def _named(*names: str) -> dict[str, pl.Expr]:
 
 
 def _alert() -> dict[str, pl.Expr]:
-    """An alert keeps what it says of itself, but for clear names; its rule is its type."""
+    """An alert keeps what it says of itself; its rule is its type."""
     # Alerts from before there was an ingest time say 0; a line that is not known is none, not one that others share.
     known = pl.when(pl.col("ingest_time") > 0).then("ingest_time").otherwise("_time")
     line = pl.when(pl.col("work_center") != "").then("work_center")
     own = {"type": pl.col("rule_id"), "alert_kind": pl.col("kind"), "ingest_time": known, "work_center": line}
-    return {**_named(*OF_ALERT), **own, "actors": guard_list("actors")}
+    return {**_named(*OF_ALERT), **own}
 
 
 def _event() -> dict[str, pl.Expr]:
@@ -65,8 +64,7 @@ def _event() -> dict[str, pl.Expr]:
 def _access() -> dict[str, pl.Expr]:
     """A logon concerns the asset that was entered; its account is the actor."""
     nobody = pl.lit([], EVIDENCE["actors"])
-    # A clear name of another producer stays outside; the stage counts it.
-    account = guard("user")
+    account = pl.col("user")
     return {
         **_event(),
         **_named("remote", "source_address", "target_address", "source_asset_id"),

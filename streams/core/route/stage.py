@@ -12,12 +12,14 @@ import polars as pl
 
 from streams import topology
 from streams.core.context import Context
-from streams.core.privacy import PSEUDONYM
+from streams.core.privacy import guarded
 from streams.core.route.projection import PROJECTIONS
 from streams.core.stage import Moment, Result, Table, Tables
 
 # Alerts of this origin are made by `correlate`, which knows them already.
 SEQUENCE: Final = "sequence"
+# What names accounts, and is told on.
+ACCOUNTS: Final = {topology.ALERT.name: "actors", topology.ACCESS.name: "user"}
 
 
 class Route:
@@ -25,9 +27,13 @@ class Route:
 
     Counts: ("left_out", "sequence"), alerts that `correlate` made; ("no_site", topic), evidence without a site, which
     is kept under the site ""; ("clear_name", topic), accounts that were written past the loader and are no pseudonyms.
+    `key`: of the pseudonyms that these become; without one they are left out.
     """
 
     tables: tuple[Table, ...] = ()
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key
 
     def step(
         self,
@@ -45,9 +51,9 @@ class Route:
             made = frame["origin"] == SEQUENCE
             counts["left_out", SEQUENCE] = int(made.sum())
             frame = frame.filter(~made)
-        if topic == topology.ACCESS.name:
-            named = ~frame["user"].str.contains(f"^{PSEUDONYM.pattern}$")
-            counts["clear_name", topic] = int(named.sum())
+        if topic in ACCOUNTS:
+            accounts, counts["clear_name", topic] = guarded(frame[ACCOUNTS[topic]], self._key)
+            frame = frame.with_columns(accounts)
         rows = frame.select(PROJECTIONS[topic])
         counts["no_site", topic] = int((rows["site"] == "").sum())
         told = {key: count for key, count in counts.items() if count}

@@ -1,4 +1,4 @@
-"""Alerts on clocks: enter the turns of a chunk's clocks, leaves rows of `ops.alert.v1`.
+"""Alerts on clocks: enter the turns of a chunk's clocks, leave bare rows (alert.row.BARE).
 
 One alert per skew: raised once where it begins, cleared once where it ends, however its offset moves meanwhile. Its
 identity is the source and the reference time of the first sample that showed the skew; its value is the offset.
@@ -6,15 +6,16 @@ identity is the source and the reference time of the first sample that showed th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 import polars as pl
 
 from streams import topology
-from streams.core.alert.row import ALERT, UNLABELLED, alert_row
+from streams.core.alert.row import BARE, alert_row
 from streams.core.alert.sentence import clock, duration
-from streams.core.derived import revised
+from streams.core.label.words import ITSELF
 from streams.core.times import SECOND_US
 from streams.core.validate.clock import Turn
 from streams.core.verdict.catalogue import TELEMETRY
@@ -23,6 +24,8 @@ RULE_ID: Final = "builtin.clock_skew"
 RULE_VERSION: Final = 1
 _CONSEQUENCE: Final = "Event times of this source are estimates: its order with other sources is not exact."
 _REASONS: Final = {"begun": "condition_active", "ended": "condition_cleared"}
+# What people do to a source that may set its clock wrong, or sets it right.
+_ACTIVITIES: Final = ["firmware", "network", "program", "repair", "replace", "restart", "update_firmware"]
 _COORDINATES: Final = ("_partition", "_offset", "_time")
 # Zones differ from UTC by whole quarters of an hour, up to 14 hours.
 _QUARTER_US: Final = 900 * SECOND_US
@@ -43,9 +46,9 @@ def records(turns: Sequence[Turn], raw: pl.DataFrame, topic: str, begin_s: int, 
             partition, offset, broker_us = raw.select(_COORDINATES).row(turn.row)
             evidence, ingest_us = f"{topic}/{partition}/{offset}", max(0, broker_us)
         own = _own(turn, begin_s, now_us, evidence, ingest_us)
-        rows.append({**own, **UNLABELLED, "unit": "s", "message": _message(turn, now_us)})
-    alerts = revised(pl.DataFrame(rows, schema=ALERT, orient="row"))
-    return {topology.ALERT.name: alerts.select(pl.col(name).cast(kind) for name, kind in ALERT.items())}
+        say = json.dumps({"type": ITSELF, "text": _message(turn, now_us)}, ensure_ascii=False)
+        rows.append({**own, "say": say, "activities": _ACTIVITIES, "unit_as": "s"})
+    return {topology.ALERT.name: pl.DataFrame(rows, schema=BARE, orient="row")}
 
 
 def _own(turn: Turn, begin_s: int, now_us: int, evidence: str, ingest_us: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Alerts on the signal dictionary: enter its faults and what was told of them, leaves rows of `ops.alert.v1`.
+"""Alerts on the signal dictionary: enter its faults and what was told of them, leave bare rows (alert.row.BARE).
 
 One alert per fault and signal, raised once and cleared once, whatever chunks, partitions and restarts there are: the
 task of partition 0, which every deployment has, tells of all of them, and its state remembers what it told. A fault has
@@ -8,16 +8,17 @@ row by row, much is wrong for moments, and the next owner of the task may have r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from streams import topology
-from streams.core.alert.row import ALERT, UNLABELLED, alert_row
+from streams.core.alert.row import BARE, alert_row
 from streams.core.alert.sentence import clock, duration
-from streams.core.derived import revised
 from streams.core.dictionary import Fault
+from streams.core.label.words import ITSELF
 from streams.core.stage import Change, Moment, Result, Table
 from streams.core.times import SECOND_US
 from streams.core.verdict.catalogue import TELEMETRY
@@ -30,6 +31,7 @@ LIMIT: Final = 1_000
 RULE: Final = "builtin.configuration."
 RULE_VERSION: Final = 1
 _PLACE: Final = ("site", "tenant", "work_center", "source_id", "name")
+_OF_PLANT: Final = ("work_unit", "asset_id")
 TABLE: Final = Table(
     "configuration",
     pl.Schema(
@@ -39,6 +41,8 @@ TABLE: Final = Table(
     ),
     ("fault", "signal_id"),
 )
+# People who change a machine change its signals, and the dictionary after that or before.
+_ACTIVITIES: Final = ["modify", "program", "replace"]
 _CONSEQUENCE: Final = "What this signal sends is left out or taken otherwise than meant until the dictionary is mended."
 
 Key = tuple[str, str]
@@ -53,6 +57,8 @@ class Faulty(NamedTuple):
     source_id: str | None
     name: str | None
     detail: str
+    work_unit: str | None = None
+    asset_id: str | None = None
 
 
 def faulty(faults: Iterable[Fault], frame: pl.DataFrame) -> Mapping[Key, Faulty]:
@@ -62,7 +68,7 @@ def faulty(faults: Iterable[Fault], frame: pl.DataFrame) -> Mapping[Key, Faulty]
         found.setdefault((fault.kind, fault.signal_id), fault)
     key = {"signal_id": pl.col("signal_id").fill_null(""), "valid_from": pl.col("valid_from").fill_null(0)}
     rows = frame.with_columns(**key).filter(pl.col("signal_id").is_in([signal_id for _, signal_id in found]))
-    places = dict(zip(rows.select(*key).rows(), rows.select(_PLACE).rows(named=True), strict=True))
+    places = dict(zip(rows.select(*key).rows(), rows.select(*_PLACE, *_OF_PLANT).rows(named=True), strict=True))
     told = {key: (places[fault.signal_id, fault.valid_from], fault.detail) for key, fault in found.items()}
     return {key: Faulty(**place, detail=detail) for key, (place, detail) in told.items()}
 
@@ -109,12 +115,11 @@ def _new(key: Key, fault: Faulty, now_us: int) -> dict[str, Any]:
 def _records(alerts: list[dict[str, Any]]) -> dict[str, pl.DataFrame]:
     if not alerts:
         return {}
-    frame = revised(pl.DataFrame(alerts, schema=ALERT, orient="row"))
-    return {topology.ALERT.name: frame.select(pl.col(name).cast(kind) for name, kind in ALERT.items())}
+    return {topology.ALERT.name: pl.DataFrame(alerts, schema=BARE, orient="row")}
 
 
 def _row(row: Mapping[str, Any], fault: Faulty | None, now_us: int) -> dict[str, Any]:
-    """A row of ALERT for a row of TABLE; no fault: it is mended."""
+    """A bare row for a row of TABLE; no fault: it is mended."""
     ended = fault is None
     own = alert_row(
         alert_id=f"{RULE}{row['fault']}|{row['signal_id']}|{row['since_us']}",
@@ -139,7 +144,10 @@ def _row(row: Mapping[str, Any], fault: Faulty | None, now_us: int) -> dict[str,
         evidence=(),
         domain=TELEMETRY,
     )
-    return {**own, **UNLABELLED, "signal_name": row["name"], "message": _message(row, fault, now_us)}
+    say = json.dumps({"type": ITSELF, "text": _message(row, fault, now_us)}, ensure_ascii=False)
+    # A row that cannot be used is none to the services; whose signal it is it says all the same.
+    place = {} if fault is None else {"work_unit_as": fault.work_unit, "asset_as": fault.asset_id}
+    return {**own, "say": say, "activities": _ACTIVITIES, "name_as": row["name"], **place}
 
 
 def _message(row: Mapping[str, Any], fault: Faulty | None, now_us: int) -> str:

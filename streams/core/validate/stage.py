@@ -28,9 +28,11 @@ from streams.core.frames import (
     READING,
     UNCERTAIN,
 )
+from streams.core.label import tables as label_tables
 from streams.core.stage import Change, Moment, Result, Table, Tables
 from streams.core.times import SECOND_US
 from streams.core.validate import clock, configuration, inventory, quality, repeats, timing, unpack, values
+from streams.core.validate.alerts import Alerts
 from streams.core.validate.lookup import Ints, Lookup
 from streams.core.validate.rejects import QUOTED, Rejects
 from streams.core.validate.skew import ClockConfig
@@ -71,21 +73,23 @@ class Validate:
     Counts: ("readings", topic), ("batches", "empty"), ("rejects", reason), ("unknown", "readings"|"new"|"overflow"|
     "resolved"), ("repeats", "batch"|"contradiction"), ("sequence", "gap"|"forgotten"), ("quality", "uncertain"|"bad"),
     ("values", "not_finite"|"out_of_range"|"unmapped"), ("clocks", "retimed"|"begun"|"moved"|"ended"|
-    "forgotten"), ("local_time", "ambiguous"), and once per version of the dictionary ("context_faults", kind).
+    "forgotten"), ("relabelled", "context"|"verdict"), ("local_time", "ambiguous"), and once per version of the
+    dictionary ("context_faults", kind).
     """
 
     def __init__(self, config: ValidateConfig | None = None) -> None:
         self._config = config = config or ValidateConfig()
         self._limits = timing.Limits(config.max_future_s * SECOND_US, config.oldest_us, config.clock)
         self._lookup = dictionary.Memo(Lookup)
+        self._alerts = Alerts()
         self._reported: Lookup | None = None
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """Unknown signals; the sequences of batches that were seen; sources whose clocks are, or may be, skewed; faults
-        of the dictionary.
+        of the dictionary; alerts and their labels.
         """
-        return (inventory.TABLE, repeats.TABLE, clock.TABLE, configuration.TABLE)
+        return (inventory.TABLE, repeats.TABLE, clock.TABLE, configuration.TABLE, *label_tables.TABLES)
 
     def step(self, topic: str, frame: pl.DataFrame, state: Tables, context: Context, moment: Moment) -> Result:
         """Validate a chunk of `ot.raw.reading.v1` or `ot.raw.batch.v1` (their fields and COORDINATES)."""
@@ -119,11 +123,12 @@ class Validate:
         rejected = rejects.records()
         if rejected.height:
             out[topology.REJECTED.name] = rejected
-        return Result(changes, out, {key: number for key, number in counts.items() if number})
+        result = Result(changes, out, {key: number for key, number in counts.items() if number})
+        return self._alerts.issued(result, state, context, moment)
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
         """Emit what changed in the inventory; forget signals that the dictionary names by now, and clocks of no source;
-        tell of the dictionary's faults.
+        tell of the dictionary's faults, and anew what the context says otherwise of alerts.
         """
         lookup, rows, clocks = self._lookup.of(context), state[inventory.TABLE.name], state[clock.TABLE.name]
         results = [configuration.told(lookup.faulty, state[configuration.TABLE.name], moment)]
@@ -131,7 +136,7 @@ class Validate:
             results.append(self._listed(rows, lookup, moment))
         if clocks.height:
             results.append(timing.forgotten(clocks, lookup, moment, self._limits))
-        return _together(results)
+        return self._alerts.timer(_together(results), state, context, moment)
 
     def _listed(self, rows: pl.DataFrame, lookup: Lookup, moment: Moment) -> Result:
         """What time and the dictionary bring about in the inventory (`rows`)."""

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -27,6 +28,7 @@ from streams.kafka.clients import groupless_consumer, stop_consumer
 from streams.kafka.context.decode import decode
 from streams.kafka.context.table import Oddity, Versions
 from streams.kafka.metrics import Metrics
+from streams.kafka.persons import Persons, Unguarded
 from streams.kafka.serde import learn
 from streams.settings import Settings
 from streams.topology import DAY_MS, Topic
@@ -47,10 +49,17 @@ COUNTED: Final = {"contradiction": "context_contradictions", "overlap": "context
 
 
 class ContextStore:
-    """`current` is replaced, never changed, and holds the offsets that it was read up to."""
+    """`current` is replaced, never changed, and holds the offsets it was read up to. No `persons`: names in clear."""
 
-    def __init__(self, settings: Settings, topics: Sequence[Topic], metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Sequence[Topic],
+        metrics: Metrics | None = None,
+        persons: Persons | None = None,
+    ) -> None:
         self._settings = settings
+        self._persons = persons or Unguarded()
         self._topics = {settings.topic_prefix + topic.name: topic for topic in topics}
         self._registry = Registry.of(settings) if settings.registry_url else None
         self._schemas = {
@@ -156,13 +165,15 @@ class ContextStore:
         while decoded.needs and self._registry is not None:
             await learn(schemas, decoded.needs, self._registry)
             decoded = await self._aside(decode, records, schemas, table.taken)
+        rows, clear = await self._aside(self._persons.hidden, topic.name, decoded.rows)
         # From here to the position nothing waits: what was taken is never asked for again.
-        full = table.stage(decoded, len(records))
+        full = table.stage(replace(decoded, rows=rows), len(records))
         self._read[place] = records[-1].offset + 1
         for offset, reason, detail in decoded.refused:
             where = {"topic": place.topic, "partition": place.partition, "offset": offset}
             log.warning("context record left out: not readable", extra={**where, "reason": reason, "why": detail})
             self._count("context_rejects", reason, 1)
+        self._count("clear_name", topic.name, clear)
         if full:
             await self._absorb(topic.name)
 
