@@ -94,12 +94,14 @@ def test_context_that_comes_late_tells_alerts_anew_once_over_restarts() -> None:
     world = World()
     seen = skewed(run(world, SIGNAL))
     seen.timer(NOW + 70 * S)
-    tell(seen, world, topology.ASSET, EDGE, NOW + 80 * S)
+    tell(seen, world, topology.ASSET, EDGE, NOW + 90 * S)
     order = repair(asset_id="edge-1", activity="network", **WORK)
-    tell(seen, world, topology.WORK_ORDER, order, NOW + 90 * S)
+    tell(seen, world, topology.WORK_ORDER, order, NOW + 110 * S)
     seen.stage = Run([]).stage
-    seen.timer(NOW + 100 * S)
-    tell(seen, world, topology.WORK_ORDER, {**order, "valid_from": 1, "status": "cancelled"}, NOW + 110 * S)
+    seen.timer(NOW + 130 * S)
+    tell(seen, world, topology.WORK_ORDER, {**order, "valid_from": 1, "status": "cancelled"}, NOW + 150 * S)
+    tell(seen, world, topology.ASSET, {**EDGE, "owner": "nobody"}, NOW + 151 * S)
+    assert len(alerts(seen)) == 4  # compared a second ago: readings do not wait for each change of context
     seen.step(*steadily(range(120, 240)))
     rows = alerts(seen)
     assert [(row["revision"], row["supersedes"], row["reason"], row["verdict"]) for row in rows] == [

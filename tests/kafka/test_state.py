@@ -48,6 +48,19 @@ def contents(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
     return sorted(frame.rows())
 
 
+def test_a_state_of_a_release_that_had_fewer_columns_is_read() -> None:
+    """What it did not know is null; rows without the key are none of the table."""
+    old = Table("keyed", pl.Schema({"k": pl.Categorical(), "t": pl.Int64()}), key=("k", "t"))
+    rows = pl.DataFrame([("a", 1), ("b", 2)], schema=old.schema, orient="row")
+    reader = Reader([KEYED])
+    for value in encode("snapshot", {"keyed": Change(upsert=rows)}, {}, {}, ORIGIN, 1):
+        reader.add(value)
+    assert contents(reader.restored.tables["keyed"]) == [("a", 1, None), ("b", 2, None)]
+    (foreign,) = encode("snapshot", {"keyed": Change(upsert=rows.drop("t"))}, {}, {}, ORIGIN, 2)
+    with pytest.raises(StateFault, match="not ours"):
+        reader.add(foreign)
+
+
 @given(st.lists(keyed_changes(), max_size=6))
 def test_changes_do_what_they_say(changes: list[Change]) -> None:
     """A table after changes holds what a list of dicts holds after the same changes."""

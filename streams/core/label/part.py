@@ -51,10 +51,14 @@ class Labelled:
 
 
 class Labels:
-    """Labels of the alerts of one stage. `horizon_us`: for how long after its end an alert is still told anew."""
+    """Labels of the alerts of one stage. `horizon_us`: for how long after its end an alert is still told anew.
 
-    def __init__(self, horizon_us: int = HORIZON_US) -> None:
+    `pause_us`: between two comparisons of all alerts with the context.
+    """
+
+    def __init__(self, horizon_us: int = HORIZON_US, pause_us: int = PAUSE_US) -> None:
         self._horizon_us = horizon_us
+        self._pause_us = pause_us
         self._compared: dict[int, tuple[int, _Refs]] = {}
 
     def issue(self, bare: pl.DataFrame, state: Tables, context: Context, clock: Clock) -> Labelled:
@@ -137,7 +141,7 @@ class Labels:
                     for ref, frame in zip(known[1], _frames(context), strict=True))  # fmt: skip
             if all(same):
                 return False
-        return not 0 <= moment.now_us - last < PAUSE_US + PAUSE_EACH_US * alerts
+        return not 0 <= moment.now_us - last < self._pause_us + PAUSE_EACH_US * alerts
 
 
 def _last(state: Tables) -> int:

@@ -7,19 +7,23 @@ that tells no alert, as nearly all do, pays nothing.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from streams import topology
 from streams.core.context import Context
 from streams.core.label.part import Clock, Labelled, Labels
 from streams.core.stage import Moment, Result, Tables
-from streams.core.times import NEVER_US
+from streams.core.times import NEVER_US, SECOND_US
+
+# After a change of work orders a comparison takes half a second for a million versions of them: readings wait for it.
+PAUSE_US: Final = 10 * SECOND_US
 
 
 class Alerts:
     """The labels of the alerts of this stage; its tables are those of `core.label`."""
 
     def __init__(self) -> None:
-        self._labels = Labels()
+        self._labels = Labels(pause_us=PAUSE_US)
 
     def issued(self, result: Result, state: Tables, context: Context, moment: Moment) -> Result:
         """`result` with its alerts labelled."""
