@@ -18,7 +18,7 @@ EDGE = asset(
     "edge-1", path="e/s/hall/line-1/edge-1", name="Edge 1", owner="it-ot", work_unit=None, criticality="medium"
 )
 BEGUN = NOW - 600 * S
-WORK = {"started_at": BEGUN, "planned_end": NOW + HOUR}
+WORK: dict[str, Any] = {"started_at": BEGUN, "planned_end": NOW + HOUR}
 OWN = ("owner", "asset_id", "asset_path", "criticality", "zone", "position", "order_id")
 PERMIT = permit(activity="program") | {"start": BEGUN, "end": NOW + HOUR}
 Row = dict[str, Any]

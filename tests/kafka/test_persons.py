@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 import pytest
 
 from streams import topology
+from streams.agents import service_factory
 from streams.core.context import Context
 from streams.core.privacy import guarded, pseudonym
 from streams.core.route.stage import Route
@@ -15,6 +17,8 @@ from streams.core.stage import Moment
 from streams.kafka.avro import contracts
 from streams.kafka.avro.writer import columns
 from streams.kafka.persons import IDENTITY, TEXT, Persons, Unguarded, personal
+from streams.load.key import KeyFault, make_key, read_key
+from streams.settings import Settings
 
 KEY: Final = b"k" * 32
 KNOWN: Final = pseudonym("known", KEY)
@@ -74,3 +78,21 @@ def test_what_names_nobody_is_the_same_column(key: bytes | None) -> None:
         same, clear = guarded(column, key)
         assert same is column
         assert clear == 0
+
+
+def test_every_service_guards_its_context_and_takes_the_key_it_is_given(tmp_path: Path) -> None:
+    """Texts of orders are for sequences alone; a key that is none stops the start and says what to do."""
+    file = tmp_path / "key"
+    make_key(file)
+    own = pseudonym("Jane Doe", read_key(str(file)))
+    told = rows(topology.WORK_ORDER, actors=["Jane Doe"], text="ask Jane")
+    for stage in topology.STAGES:
+        for key_file, actors in (("", []), (str(file), [own])):
+            persons = service_factory(stage.name)(Settings(pseudonym_key_file=key_file)).persons
+            assert persons is not None
+            hidden, clear = persons.hidden(topology.WORK_ORDER.name, told)
+            assert (clear, hidden["actors"][0].to_list()) == (1, actors)
+            assert hidden["text"].to_list() == ["ask Jane" if stage is topology.CORRELATE_STAGE else None]
+    file.write_text("none", "utf-8")
+    with pytest.raises(KeyFault, match="plantweave privacy key"):
+        service_factory("route")(Settings(pseudonym_key_file=str(file)))
