@@ -477,12 +477,12 @@ def test_memory_is_bounded_by_the_rule() -> None:
     run.give(*(logon("anna", 90_000 + at) for at in range(50)))
     run.give(logon("eve", 900_000), alarm("b", 900_010, asset="hmi"))
     assert seconds(run.standing().values()) == [(900_010, "active")]
-    run.give(alarm("b", 910_000, asset="hmi"))
+    run.give(alarm("b", 921_000, asset="hmi"))
     kept = run.state["sequence_evidence"]
     assert sorted(kept["evidence_id"]) == [
-        *("access:anna@90049@logon", "access:eve@900000@logon", "alarm:b@910000@hmi"),
+        *("access:anna@90049@logon", "access:eve@900000@logon", "alarm:b@921000@hmi"),
     ]
-    run.give(logon("anna", 920_000), alarm("b", 920_001, asset="hmi"))
+    run.give(logon("anna", 925_000), alarm("b", 925_001, asset="hmi"))
     assert len(run.latest()) == 1
     run.give(alarm("b", 1_900_000, asset="hmi"))
     assert run.state["sequence_match"].height == 0

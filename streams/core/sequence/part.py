@@ -25,6 +25,8 @@ from streams.core.times import DAY_US, FOREVER_US, HOUR_US, NEVER_US
 
 LATENESS_US: Final = DAY_US
 HORIZON_US: Final = 35 * DAY_US
+# What is not needed any more goes so often (event time), as all that is kept is looked at for it.
+FORGET_US: Final = 6 * HOUR_US
 # Columns of a match that say what was told of it.
 _TOLD: Final = ("revision", "state", "told")
 # Of an asset, what says where evidence was.
@@ -77,7 +79,7 @@ class Sequences:
         revisions = self._look(book, changed, earlier, context, before, tell.LATE)
         revisions += self._due(book, before, context)
         times = intake.clocks(book)
-        if any(time // HOUR_US != before.get(site, time) // HOUR_US for site, time in times.items()):
+        if any(time // FORGET_US != before.get(site, time) // FORGET_US for site, time in times.items()):
             intake.forget(book, rules, self._lateness_us, self._horizon_us)
         if None in book.seen():
             book.remember(self._assets.of(context).key, _key(context))
