@@ -1,8 +1,8 @@
 """Errors of machines through `route` and `correlate`. Enter: records as loaded. Leave: the alerts of sequences.
 
 `through_broker`: a real broker and the services as processes, as in production; `through_core`: without a broker.
-Time passes as in the plant: errors come in event time, out of order and partly twice, and work orders as the weekly
-export of what was finished. So an alert may be told first and taken back by an export; in the end both say the same.
+Time passes as in the plant: errors come in event time, out of order and partly twice, and work orders as an export of
+what was finished, every two weeks. So an export may take back what was told; in the end both say the same.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ from tests.evaluation.scenario import SECOND_US, ReplayFailure, Row, as_received
 
 SEED: Final = 20150101
 HOUR_US: Final = 3600 * SECOND_US
-WEEK_US: Final = 7 * 24 * HOUR_US
+# A work order is known two weeks late, four at the most: an export waits until the one before is known, and context may
+# take back what is up to 35 days old.
+EXPORT_US: Final = 14 * 24 * HOUR_US
+LOOK_EVERY_S: Final = 0.1
 # Its folder `sequences` is read as that of PLANTWEAVE_RULES_DIR.
 RULES: Final = Path(__file__).parent
 SERVICES: Final = ("route", "correlate")
@@ -149,7 +152,7 @@ class _Year:
         rows = arriving(loaded)
         self._total, self._left = len(rows), rows[::-1]
         self._exports = exports(loaded[topology.WORK_ORDER.name], rows)
-        self._version = 0
+        self._version, self._looked = 0, 0.0
         self._under_way: set[str] = set()
         self._newest_us = 0
         self._played = Played()
@@ -200,6 +203,9 @@ class _Year:
         due = self._exports and (not self._left or self._left[-1]["event_time"] >= self._exports[0][0])
         if not due:
             return False
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
+            return True
+        self._looked = time.monotonic()
         version = _context_version(self._fleet.ports[SERVICES[-1]])
         if version is None or version <= self._version:
             return True
@@ -221,13 +227,13 @@ class _Year:
 
 
 def exports(orders: pl.DataFrame, errors: Sequence[Row]) -> list[tuple[int, pl.DataFrame]]:
-    """Work orders by the end of the week in which they were finished, from the first error on; before it, at once."""
+    """Work orders by the end of the fortnight in which they were finished; what was before the first error, at once."""
     first_us = min((row["event_time"] for row in errors), default=0)
-    week = ((pl.col("finished_at") - first_us) // WEEK_US).clip(lower_bound=-1)
-    return list(_weeks(orders.with_columns(_end=first_us + (week + 1) * WEEK_US).sort("_end", maintain_order=True)))
+    place = ((pl.col("finished_at") - first_us) // EXPORT_US).clip(lower_bound=-1)
+    return list(_parts(orders.with_columns(_end=first_us + (place + 1) * EXPORT_US).sort("_end", maintain_order=True)))
 
 
-def _weeks(orders: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+def _parts(orders: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
     for part in orders.partition_by("_end", maintain_order=True):
         yield part["_end"][0], part.drop("_end")
 

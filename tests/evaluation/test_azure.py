@@ -13,7 +13,7 @@ from streams import topology
 from tests.core.sequence_scene import play
 from tests.evaluation import azure, replay_core, run
 from tests.evaluation.azure import Event, differences, judged, predictions, standing
-from tests.evaluation.azure_replay import HOUR_US, WEEK_US, Played, exports, through_core
+from tests.evaluation.azure_replay import EXPORT_US, HOUR_US, Played, exports, through_core
 from tests.evaluation.azure_set import recording
 from tests.evaluation.scenario import ReplayFailure
 
@@ -62,6 +62,7 @@ def test_predictions_are_judged_by_failures(tmp_path: Path) -> None:
     assert metrics["always_recall"] == 0.667  # the last failure is a month after the last error
     assert metrics["details"]["plain-comp1"]["predictions"] == 2
     assert (metrics["errors_unaccounted"], metrics["sequence_differences"]) == (0, 0)
+    assert (metrics["predictions_taken_back"], metrics["aged_precision_with_taken_back"]) == (0, 1.0)
 
 
 def test_a_set_without_errors_is_told(tmp_path: Path) -> None:
@@ -85,29 +86,29 @@ def test_predictions_do_not_depend_on_chunks(tmp_path: Path) -> None:
     ]
     folder = recording(tmp_path, machines=[f"{n},model1,1" for n in range(3)], errors=errors) / azure.NAME
     rules, loaded = azure.rules(), azure.read(folder)
-    found = [predictions(rules, through_core(rules, loaded, chunk).alerts) for chunk in (1000, 7)]
+    found = [predictions(rules, through_core(rules, loaded, chunk).alerts.values()) for chunk in (1000, 7)]
     assert found[0] == found[1]
     assert sum(map(len, found[0].values())) > 100
 
 
-def test_work_orders_come_as_the_export_of_their_week(tmp_path: Path) -> None:
-    """What was finished before the first error is known at once, all else at the end of a week; nothing is left out."""
+def test_work_orders_come_as_exports(tmp_path: Path) -> None:
+    """What was finished before the first error at once, all else at the end of a fortnight; nothing is left out."""
     maint = [
         "2014-06-01 06:00:00,1,comp1",
         "2015-01-01 06:00:00,1,comp2",
-        "2015-01-08 06:00:00,1,comp3",
-        "2015-01-08 05:59:00,1,comp4",
+        "2015-01-15 06:00:00,1,comp3",
+        "2015-01-15 05:59:00,1,comp4",
         "2015-02-27 06:00:00,1,comp1",
     ]
     loaded = azure.read(recording(tmp_path, errors=["2015-01-01 06:00:00,1,error1"], maint=maint) / azure.NAME)
     errors = loaded[topology.RAW_ALARM.name].to_dicts()
     found = exports(loaded[topology.WORK_ORDER.name], errors)
     first_us = errors[0]["event_time"]
-    assert [((at_us - first_us) // WEEK_US, part["text"].to_list()) for at_us, part in found] == [
+    assert [((at_us - first_us) // EXPORT_US, part["text"].to_list()) for at_us, part in found] == [
         (0, ["comp1"]),
         (1, ["comp2", "comp4"]),
         (2, ["comp3"]),
-        (9, ["comp1"]),
+        (5, ["comp1"]),
     ]
     assert found[0][1].columns == loaded[topology.WORK_ORDER.name].columns
 
@@ -120,6 +121,16 @@ def test_of_each_alert_the_last_revision_counts() -> None:
     played.hear({"alert_id": "b", "revision": 1, "state": "active"})
     assert [row["revision"] for row in played.alerts.values()] == [3, 1]
     assert played.retracted == {"a"}
+
+
+def test_what_was_taken_back_predicts_nothing_in_the_end(tmp_path: Path) -> None:
+    """It counts only where all that was ever told is judged."""
+    folder = recording(tmp_path, machines=["1,model1,1"], errors=["2015-01-01 06:00:00,1,error1"]) / azure.NAME
+    alerts = through_core(azure.rules(), azure.read(folder)).alerts
+    aged = next(name for name in alerts if name.startswith("aged"))
+    alerts[aged]["state"] = "retracted"
+    ended, ever = (predictions(azure.rules(), rows.values()) for rows in (standing(alerts), alerts))
+    assert (len(ended["plain-comp1"]), len(ended["aged-comp1"]), len(ever["aged-comp1"])) == (1, 0, 1)
 
 
 def _lose(rows: dict[str, dict[str, Any]]) -> None:
