@@ -38,7 +38,7 @@ from tests.evaluation.scenario import SECOND_US, ReplayFailure, Row, as_received
 
 SEED: Final = 20150101
 HOUR_US: Final = 3600 * SECOND_US
-# A work order is known two weeks late, four at the most: an export waits until the one before is known, and context may
+# A work order is known up to two weeks late, never four: an export waits until the one before is known, and context may
 # take back what is up to 35 days old.
 EXPORT_US: Final = 14 * 24 * HOUR_US
 LOOK_EVERY_S: Final = 0.1
