@@ -62,13 +62,13 @@ class Labels:
         self._compared: dict[int, tuple[int, _Refs]] = {}
 
     def issue(self, bare: pl.DataFrame, state: Tables, context: Context, clock: Clock) -> Labelled:
-        """Tell facts: rows BARE, of one alert in the order of their revisions."""
+        """Tell facts: rows BARE, of one alert in the order of their revisions. They leave in the order they came in."""
         before = state[ISSUED.name].join(bare.select("alert_id").unique(), on="alert_id", how="semi").select(
             "alert_id", _outward="outward", _stood="stood_until", _activities="activities",
             _domain=pl.col("domain").cast(pl.String),
             **{f"_{name}": pl.col(name).cast(pl.String) for name in HINTS},
         )  # fmt: skip
-        rows = bare.sort("alert_id", "revision", maintain_order=True)
+        rows = bare.with_row_index("_place").sort("alert_id", "revision", maintain_order=True)
         rows = rows.join(before, on="alert_id", how="left", maintain_order="left")
         told = pl.col("_outward").fill_null(0) + pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("alert_id")
         rows = rows.with_columns(
@@ -81,6 +81,7 @@ class Labels:
         )
         rows = rows.hstack(_prefixed(labels(rows, context)))
         changes = {ISSUED.name: Change(upsert=issued_rows(rows))}
+        rows = rows.sort("_place")
         return Labelled(words.records(rows, rows["reason"]), changes, {})
 
     def timer(

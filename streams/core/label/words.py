@@ -40,7 +40,7 @@ def _message(row: Mapping[str, Any]) -> str:
 
 def _concerned(row: Mapping[str, Any]) -> str:
     """Whose it is, e.g. "; it concerns e/s/hall/line-1/filler-1, of mechanics"."""
-    what = row["asset_path"] or row["asset_id"]
+    what = None if "asset" in row["context_missing"] else row["asset_path"] or row["asset_id"]
     return "" if what is None else f"; it concerns {what}" + (f", of {row['owner']}" if row["owner"] else "")
 
 

@@ -43,7 +43,7 @@ class Alerts:
 def _with(result: Result, told: Labelled) -> Result:
     out = {name: frame for name, frame in result.out.items() if name != topology.ALERT.name}
     if told.rows.height:
-        out[topology.ALERT.name] = told.rows.sort("event_time", "alert_id", "revision")
+        out[topology.ALERT.name] = told.rows
     return replace(result, changes={**result.changes, **told.changes}, out=out, counts={**result.counts, **told.counts})
 
 
