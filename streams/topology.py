@@ -132,7 +132,7 @@ ALERT_STAGE: Final = Stage(
     reads=(READING,),
     context=LABELS,
     writes=(ALERT, REJECTED),
-    text="threshold, rate-of-change and state rules, enriched as of event time",
+    text="threshold, rate-of-change, state and change rules, enriched as of event time",
 )
 KPI_STAGE: Final = Stage(
     "kpi",

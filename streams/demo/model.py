@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streams import topology
+from streams.core.alert.rule import EVENT
 
 ALERTS_KEPT: Final = 50
 RATE_OVER_S: Final = 5.0
@@ -112,6 +113,8 @@ class Model:
             self.windows += 1
         elif topic == topology.ALERT.name:
             self.alert_records += 1
+            if row.get("kind") == EVENT:
+                return  # with each order the setpoints change: that would be all there is to see
             self.first_alert_s = self._since_start(now_s) if self.first_alert_s is None else self.first_alert_s
             self._take_alert(row)
         elif topic == topology.KPI.name:

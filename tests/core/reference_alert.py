@@ -31,6 +31,7 @@ class Life:
     begin_offset: int = 0
     active: int = 0
     anchor: tuple[int, float] | None = None
+    told: float | None = None  # of a rule on changes
     judged: list[tuple[int, float | None, str | None, int, int]] = field(default_factory=list)
 
 
@@ -81,8 +82,9 @@ class Reference:
         for rule in rules:
             life = self.lives[rule.id, signal]
             self._pass(rule.id, signal, life, time)
-            value = self._value(rule, life, reading, before)
-            if value is not None:
+            if rule.type == "change":
+                self._change(rule, signal, life, offset, reading)
+            elif (value := self._value(rule, life, reading, before)) is not None:
                 self._judge(rule, signal, life, offset, reading, value)
 
     def _value(self, rule: Rule, life: Life, reading: R, before: int | None) -> float | str | None:
@@ -129,6 +131,24 @@ class Reference:
             else:
                 life.due = None
         life.holds = now_holds
+        self._pass(rule.id, signal, life, time, at_once=True)
+
+    def _change(self, rule: Rule, signal: str, life: Life, offset: int, reading: R) -> None:
+        """A rule on changes: what is other than what was told last is told, and over."""
+        time, value = reading.event_time, reading.value
+        if value is None or isinstance(value, str):
+            return
+        life.judged.append((time, value, None, reading.quality, offset))
+        before, life.told = life.told, value if life.told is None else life.told
+        if before is None or abs(value - before) <= rule.condition.by:
+            return
+        life.told = value
+        if not life.alert:
+            if life.begin != time:  # what else is said of one instant is a change from before that instant
+                life.revision, life.limit = 0, before
+            life.begin, life.end, life.begin_offset, life.due = time, None, offset, time
+            self._pass(rule.id, signal, life, time, at_once=True)
+        life.end, life.due = time, time + round(rule.condition.off_delay_s * S)
         self._pass(rule.id, signal, life, time, at_once=True)
 
     def _pass(self, rule_id: str, signal: str, life: Life, clock: int, *, at_once: bool = False) -> None:

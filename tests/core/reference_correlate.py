@@ -28,6 +28,7 @@ def incidents(rows: Sequence[Row], context: Context, links: Links, describe: Des
     members = [{**row, "end_time": ended(row, cleared)} for row in evidence if is_member(row)]
     members.sort(key=first)
     near = [row for row in bounded(evidence) if row["kind"] != "flow"] + crossing(bounded(evidence), context)
+    near += [{**row, "event_time": row["begin_time"]} for row in evidence if is_recorded(row)]
     near = [named(row, context) for row in near]
     near.sort(key=lambda row: (row["event_time"], row["evidence_id"]))
     found = {}
@@ -71,9 +72,14 @@ def is_member(row: Row) -> bool:
         return False
     if row["kind"] == "alarm":
         return row["state"] in {"active", "event"}
-    if row["kind"] != "alert" or row["state"] == "retracted":
+    if row["kind"] != "alert" or row["state"] == "retracted" or row["alert_kind"] == "event":
         return False
     return bool(row["annunciated"] or row["historical"] or row.get("cause_alert_id"))
+
+
+def is_recorded(row: Row) -> bool:
+    """Whether it is an event of a rule: it happened when it began, however late its delay was over."""
+    return bool(row["kind"] == "alert" and row["alert_kind"] == "event" and row["state"] != "retracted")
 
 
 def ended(row: Row, cleared: Sequence[Row]) -> int | None:

@@ -25,7 +25,34 @@ def excursions(rule: Rule, signal: str, readings: Iterable[R], disorder_us: int)
             best[reading.event_time] = (sequence, reading)
     at_source = max(r.event_time for r in everything if r.source == own[0].source)
     clock = max([*best, at_source - disorder_us])
-    return _told(rule, _judged(rule, [best[time][1] for time in sorted(best)]), clock)
+    readings = [best[time][1] for time in sorted(best)]
+    if rule.type == "change":
+        return _told(rule, [[time, time] for time, _, _ in changes(rule, readings)], clock)
+    return _told(rule, _spells(_judged(rule, readings)), clock)
+
+
+def origins(rule: Rule, signal: str, readings: Iterable[R]) -> dict[int, float]:
+    """What each change was a change from, by its time."""
+    own = [reading for reading in readings if reading.signal == signal and reading.quality != BAD]
+    best: dict[int, R] = {}
+    for reading in sorted(own, key=lambda one: -1 if one.sequence is None else one.sequence):
+        best[reading.event_time] = reading
+    return {time: before for time, before, _ in changes(rule, [best[time] for time in sorted(best)])}
+
+
+def changes(rule: Rule, readings: list[R]) -> list[tuple[int, float, float]]:
+    """(event time, from, to) of readings, one for each instant and by time."""
+    found: list[tuple[int, float, float]] = []
+    told: float | None = None
+    for reading in readings:
+        if not isinstance(reading.value, float):
+            continue
+        if told is None:
+            told = reading.value
+        elif abs(reading.value - told) > rule.condition.by:
+            found.append((reading.event_time, told, reading.value))
+            told = reading.value
+    return found
 
 
 def _judged(rule: Rule, readings: list[R]) -> list[tuple[int, bool]]:
@@ -66,15 +93,20 @@ def _values(rule: Rule, readings: list[R]) -> list[tuple[int, float | str]]:
     return found
 
 
-def _told(rule: Rule, decided: list[tuple[int, bool]], clock: int) -> list[Told]:
-    on, off = rule.condition.delays_us
-    spells: list[list[int | None]] = []  # times for which the condition held
+def _spells(decided: list[tuple[int, bool]]) -> list[list[int | None]]:
+    """Times for which the condition held."""
+    spells: list[list[int | None]] = []
     for time, holds in decided:
         standing = bool(spells) and spells[-1][1] is None
         if holds and not standing:
             spells.append([time, None])
         elif standing and not holds:
             spells[-1][1] = time
+    return spells
+
+
+def _told(rule: Rule, spells: list[list[int | None]], clock: int) -> list[Told]:
+    on, off = rule.condition.delays_us
     told: list[Told] = []
     for begin, end in spells:
         assert begin is not None

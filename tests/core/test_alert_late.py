@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from streams.core.alert.rule import Rule
 from streams.core.times import FOREVER_US
 from tests.core.alert_scene import R, S, Task
-from tests.core.reference_late import excursions
-from tests.core.test_alert_reference import CONTEXT, NUMBERS, RULES, SOURCES, STATES, WATCHED
+from tests.core.reference_late import excursions, origins
+from tests.core.test_alert_reference import CONTEXT, NUMBERS, RULES, SETPOINTS, SOURCES, STATES, VALUES, WATCHED
 
 END = 20_000.0
+EVERY = (*NUMBERS, *STATES, *SETPOINTS)
 # Rules whose readings all decide something: no deadband.
-DECISIVE = [rule for rule in RULES if rule.id in {"plain", "delayed", "fault"}]
-VALUES = (55.0, 62.0, 68.0, 76.0, 79.0, 82.0, 86.0, 90.0)
+DECISIVE = [rule for rule in RULES if rule.id in {"plain", "delayed", "fault", "set", "crept"}]
+CHANGES = [rule for rule in RULES if rule.type == "change"]
 Final = set[tuple[str, str, int, int, int | None]]
 
 
 @st.composite
-def _readings(draw: st.DrawFn, *, conflicts: bool = False) -> list[R]:
+def _readings(draw: st.DrawFn, *, conflicts: bool = False, names: Sequence[str] = EVERY) -> list[R]:
     """Readings in the order in which they arrive, any, with some of them twice.
 
     Either all within seconds, or over hours of event time and many blocks of the log. With `conflicts` some instants
@@ -33,8 +34,8 @@ def _readings(draw: st.DrawFn, *, conflicts: bool = False) -> list[R]:
     bases, late, stride = ((0.0, 700.0, 5000.0, 9000.0), 300.0, 400) if wide else ((0.0, 5.0, 10.0), 1.0, 1)
     found: list[R] = []
     for _ in range(draw(st.integers(1, 25))):
-        name = draw(st.sampled_from((*NUMBERS, *STATES)))
-        value: Any = draw(st.sampled_from(("running", "fault", "blocked") if name in STATES else VALUES))
+        name = draw(st.sampled_from(names))
+        value = draw(st.sampled_from(VALUES[name]))
         at = draw(st.sampled_from(bases)) + draw(st.integers(0, 24)) / 2
         flags, quality = draw(st.sampled_from((0, 0, 0, 0, 4))), draw(st.sampled_from((0, 0, 0, 1, 2)))
         found.append(R(at, name, value, quality, flags, SOURCES[name]))
@@ -93,6 +94,14 @@ def _expected(rules: Sequence[Rule], readings: list[R]) -> Final:
     }
 
 
+def _origins(task: Task, readings: list[R]) -> None:
+    """Of each change that stands told: it was one from the value that the others say was before."""
+    for row in task.state["told"].rows(named=True):
+        if row["state"] != "retracted" and row["rule_id"] in {"set", "crept"}:
+            one = next(rule for rule in RULES if rule.id == row["rule_id"])
+            assert row["limit"] == origins(one, row["signal_id"], readings)[row["begin_time"]]
+
+
 def _consistent(task: Task) -> None:
     """What is remembered is what was published; revisions have no gap; no alert calls people twice while it stands."""
     by_alert: dict[str, list[dict[str, Any]]] = {}
@@ -128,10 +137,22 @@ def test_of_several_values_for_an_instant_the_last_of_the_source_counts(readings
     assert _told(task) == _expected(DECISIVE, readings)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.booleans().flatmap(lambda both: _readings(conflicts=both, names=SETPOINTS)), st.data())
+def test_late_readings_add_move_and_remove_changes(readings: list[R], data: st.DataObject) -> None:
+    """Of setpoints that are sent on change: begin and end of every change, and what it was a change from."""
+    task = _ran(CHANGES, readings, data)
+    _consistent(task)
+    assert _told(task) == _expected(CHANGES, readings)
+    _origins(task, readings)
+
+
 def test_the_reference_finds_what_these_tests_compare() -> None:
     """Excursions of every rule, so that equal is not both empty."""
     numbers = [R(at, "a", 90.0 if at < 8 else 79.0 if at < 20 else 20.0, source="edge-1") for at in range(30)]
     states = [R(at, "x", "fault" if at < 36 else "running", source="edge-1") for at in range(30, 45)]
+    steps = ((45, 330.0), (47, 334.0), (48, 338.0), (49, 500.0))
+    states += [R(at, "p", value, source="edge-1") for at, value in steps]
     closing = [R(END, "unwatched", 1.0, source="edge-1")]
     found = _expected(RULES, numbers + states + closing)
     assert {row[0] for row in found} == {rule.id for rule in RULES}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,13 +19,22 @@ RULES = (
          type='"rate_of_change"'),
     rule("fault", 'states = ["fault", "blocked"]\non_delay_s = 2.5\noff_delay_s = 1.0',
          type='"state"', select=STATE_SIGNAL),
+    rule("set", "off_delay_s = 3.0", type='"change"', select='role = "setpoint"\nname = "own"'),
+    rule("crept", "by = 5.0", type='"change"', select='role = "setpoint"\nunit = "mL"\nname = "own"'),
 )  # fmt: skip
-NUMBERS, STATES = ("a", "b", "c"), ("x", "y")
-SOURCES = {"a": "edge-1", "b": "edge-1", "c": "edge-2", "x": "edge-1", "y": "edge-2"}
-WATCHED = {item.id: list(STATES if item.id == "fault" else NUMBERS) for item in RULES}
+NUMBERS, STATES, SETPOINTS = ("a", "b", "c"), ("x", "y"), ("p", "q")
+SOURCES = {"a": "edge-1", "b": "edge-1", "c": "edge-2", "x": "edge-1", "y": "edge-2", "p": "edge-1", "q": "edge-2"}
+WATCHED = {item.id: list({"state": STATES, "change": SETPOINTS}.get(item.type, NUMBERS)) for item in RULES}
+# What a signal says; the steps of setpoints are above and below what one of the rules passes over.
+VALUES: dict[str, tuple[float | str, ...]] = {
+    **dict.fromkeys(NUMBERS, (55.0, 62.0, 68.0, 76.0, 79.0, 82.0, 86.0, 90.0)),
+    **dict.fromkeys(STATES, ("running", "fault", "blocked")),
+    **dict.fromkeys(SETPOINTS, (330.0, 330.0, 330.0, 334.0, 338.0, 500.0)),
+}
 CONTEXT = context(
     [signal(name, source_id=SOURCES[name]) for name in NUMBERS]
     + [signal(name, source_id=SOURCES[name], role="state", unit=None) for name in STATES]
+    + [signal(name, source_id=SOURCES[name], role="setpoint", unit="mL", name="own") for name in SETPOINTS]
     + [signal("unwatched", role="setpoint")]
 )
 
@@ -40,12 +47,8 @@ def _streams(draw: st.DrawFn, *, ordered: bool) -> list[R]:
     for _ in range(draw(st.integers(1, 40))):
         now += draw(st.sampled_from((0.0, 0.5, 1.0, 1.0, 2.5, 6.0)))
         record += draw(st.integers(0, 1))
-        name = draw(st.sampled_from((*NUMBERS, *STATES, "unwatched")))
-        value: Any = draw(
-            st.sampled_from(("running", "fault", "blocked"))
-            if name in STATES
-            else st.sampled_from((55.0, 62.0, 68.0, 76.0, 79.0, 82.0, 86.0, 90.0))
-        )
+        name = draw(st.sampled_from((*NUMBERS, *STATES, *SETPOINTS, "unwatched")))
+        value = draw(st.sampled_from(VALUES.get(name, (1.0,))))
         quality = draw(st.sampled_from((0, 0, 0, 0, 1, 2)))
         flags = draw(st.sampled_from((0, 0, 0, 4)))
         early = 0.0 if ordered or quality == 2 else draw(st.sampled_from((0.0, 0.0, 0.5, 3.0, 8.0)))
@@ -105,6 +108,8 @@ def test_the_streams_of_these_tests_do_bring_alerts_about() -> None:
         R(at, "a", 90.0 if at < 8 else 79.0 if at < 20 else 20.0, source="edge-1", record=at) for at in range(30)
     ]
     readings += [R(at, "x", "fault" if at < 36 else "running", source="edge-1", record=at) for at in range(30, 45)]
+    steps = ((45, 330.0), (46, 330.0), (47, 334.0), (48, 338.0), (49, 500.0), (60, 500.0))
+    readings += [R(at, "p", value, source="edge-1", record=at) for at, value in steps]
     assert {row[0].split("|")[0] for row in _reference(readings).out} == {item.id for item in RULES}
-    task = _ran(readings, set(range(0, 45, 4)), {8, 20})
+    task = _ran(readings, set(range(0, 60, 4)), {8, 20, 48})
     assert sorted(map(payload, task.rows), key=str) == sorted(_reference(readings).out, key=str)

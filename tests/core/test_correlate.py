@@ -409,3 +409,30 @@ def test_an_hour_of_evidence_keeps_the_clock() -> None:
     rows = [alert("a", 60), alert("b", 120, site="site-2")]
     result = run.stage.step(topology.EVIDENCE.name, frame(rows), run.state, run.context, Moment(T0))
     assert result.watermark_us == T0 + HOUR - MINUTE
+
+
+def test_an_event_of_a_rule_opens_no_incident_and_is_near_to_one() -> None:
+    """A setpoint changes at every changeover; beside an alert it is a candidate for the cause, until retracted."""
+    run = Run()
+    changed = alert("s", 0, 1, rule="setpoint-changed", alert_kind="event", annunciated=False)
+    assert run.give({**changed, "state": "active", "end_time": None}, {**changed, "revision": 2}) == []
+    (opened,) = run.give(alert("a", 3))
+    assert opened["members"] == ["alert:a"]
+    assert [(one["kind"], one["reference"]) for one in opened["causes"]] == [
+        ("ot_event", "alert:s"),
+        ("first_out", "alert:a"),
+    ]
+    assert opened["causes"][0]["time"] == T0
+    (told,) = run.give({**changed, "revision": 3, "state": "retracted", "event_time": T0 + 2 * HOUR})
+    assert [one["kind"] for one in told["causes"]] == ["first_out"]
+
+
+def test_an_event_that_is_known_late_is_near_all_the_same() -> None:
+    """By its begin, though its delay ended long after the incident; an alarm of the same rule would be a member."""
+    run = Run()
+    run.give(alert("a", 3))
+    late = alert("s", 0, 90, rule="setpoint-changed", alert_kind="event", annunciated=False, historical=True)
+    (told,) = run.give(late)
+    assert (told["members"], told["causes"][0]["reference"]) == (["alert:a"], "alert:s")
+    run.give({**late, "revision": 2, "alert_kind": "alarm"})
+    assert [row["members"] for row in run.living().values()] == [["alert:s", "alert:a"]]

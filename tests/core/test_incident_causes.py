@@ -122,6 +122,44 @@ def test_what_was_done_over_the_network(fields: Row, confidence: float | None) -
     assert [cause["confidence"] for cause in found(said, "it_event")] == ([] if confidence is None else [confidence])
 
 
+def recorded(name: str, minutes: float, **fields: Any) -> Row:
+    """An event that a rule recorded on the filler, with the delay of its rule."""
+    told = {"rule": "setpoint-changed", "alert_kind": "event", "annunciated": False, "asset": "filler", **fields}
+    return {**alert(name, minutes, minutes, **told), "event_time": at(minutes)}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "fields", "confidence"),
+    [
+        (0, {}, 0.6),
+        (-15, {}, 0.3),
+        (-30, {}, 0.15),
+        (-31, {}, None),
+        (1, {}, None),
+        (0, {"asset": "filler/valve"}, 0.54),
+        (0, {"asset": None, "work_unit": "filler"}, 0.54),
+        (0, {"asset": None}, 0.36),
+        (0, {"asset": "capper"}, None),
+    ],
+)
+def test_a_setpoint_that_was_changed_shortly_before(minutes: float, fields: Row, confidence: float | None) -> None:
+    """It weighs as a remote logon does, less on the machine or the line than on the asset; it fades and ends."""
+    said = say(alert("a", 0, asset="filler", work_unit="filler"), near=[recorded("s", minutes, **fields)])
+    assert [cause["confidence"] for cause in found(said, "ot_event")] == ([] if confidence is None else [confidence])
+
+
+def test_the_setpoints_of_an_order_are_one_candidate() -> None:
+    """Three at once or one after the other: told by the last, with all of them as evidence."""
+    near = [recorded(name, minutes) for name, minutes in (("s", -5), ("t", -4), ("u", -4))]
+    cause = one(say(alert("a", 0, asset="filler"), near=near), "ot_event")
+    assert cause["text"] == "3 times: setpoint changed on filler, the last 4 min before"
+    assert (cause["reference"], cause["evidence"]) == ("alert:t", ["alert:s", "alert:t", "alert:u"])
+    single = one(say(alert("a", 0, asset="filler"), near=near[:1]), "ot_event")
+    assert single["text"] == "Setpoint changed on filler, 5 min before"
+    atonce = one(say(alert("a", -5, asset="filler"), near=near[:1]), "ot_event")
+    assert atonce["text"] == "Setpoint changed on filler, at the same time"
+
+
 def test_it_events_fade_and_end() -> None:
     """Half after 15 minutes, none after more than 30, none that came after the evidence of its asset."""
     for time, confidence in ((-15, [0.3]), (-30, [0.15]), (-31, []), (1, [])):
@@ -218,7 +256,7 @@ def test_every_fault_of_the_file_is_listed() -> None:
     """Missing, unknown, out of its limits, not a number: each by its name, with what to do."""
     text = FILE.read_text("utf-8")
     for old, new in (
-        ("version = 1", "version = true"),
+        ("version = 2", "version = true"),
         ("most = 5", "most = 2.5"),
         ("step = 0.8", "step = 1.5"),
         ("steps = 3", "steps = 0"),

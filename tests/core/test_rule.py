@@ -53,6 +53,8 @@ def test_a_file_becomes_a_rule() -> None:
     )
     assert (found.condition.high, found.condition.low, found.condition.deadband) == (85.0, None, 0.0)
     assert found.condition.delays_us == (0, 0)
+    # What stands at an update was told by this text: another one would close it.
+    assert found.condition.fingerprint == "(85.0, None, 0.0, (), '', 0.0, 0, 0)"
     assert found.fires.readings == ((0.0, 90.0),)
     assert found.runs
 

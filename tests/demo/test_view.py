@@ -243,3 +243,14 @@ def test_incidents_are_told_when_they_open_and_close() -> None:
     model.observe("ops.incident.v1", incident(1, "closed", "Over."), 130.0)
     Teller(model, said.append).tell()
     assert [line.split(": ", 1)[1] for line in said if "incident:" in line] == ["Filler of line 1 stands.", "Over."]
+
+
+def test_events_are_counted_and_not_shown() -> None:
+    """With each order the setpoints change: what asks nobody for anything takes no line from what does."""
+    model = running()
+    shown, news = model.newest_alerts, list(model.news)
+    model.observe(
+        "ops.alert.v1", alert(50, message="Fill setpoint was changed.", alert_id="set") | {"kind": "event"}, 158.0
+    )
+    assert (model.newest_alerts, list(model.news)) == (shown, news)
+    assert model.alert_records == 5

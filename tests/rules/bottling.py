@@ -19,6 +19,7 @@ SIGNALS: Final = {
     "motor-current": ("filler", "measurement", "A"),
     "state": ("filler", "state", None),
     "fill-level": ("filler", "measurement", "mL"),
+    "fill-setpoint": ("filler", "setpoint", "mL"),
     "torque": ("capper", "measurement", "N.m"),
     "reject-count": ("capper", "reject_counter", "{item}"),
     "glue-temperature": ("packer", "measurement", "Cel"),
@@ -61,8 +62,11 @@ def series(name: str, *points: tuple[float, float | str]) -> list[R]:
     return [R(at, signal_id(name), value) for at, value in points]
 
 
-def healthy(minutes: int = 10) -> list[R]:
-    """Minutes of a line in good health, in order of time: it runs, with two stops of 8 s as every line has them."""
+def healthy(minutes: int = 10, setpoint: float = 500.0) -> list[R]:
+    """Minutes of a line in good health, in order of time: it runs, with two stops of 8 s as every line has them.
+
+    `setpoint` is what the filler is set to from the eighth minute on; before that it is 500.
+    """
     chance = np.random.default_rng(22400)
     readings: list[R] = []
 
@@ -81,6 +85,7 @@ def healthy(minutes: int = 10) -> list[R]:
     sampled("torque", 0.5, 1.85, 0.0, 0.05)
     sampled("glue-temperature", 1.0, 168.0, 168.0, 2.0)
     readings += series("reject-count", *((at, float(120 + at // 16)) for at in range(0, minutes * 60, 2)))
+    readings += series("fill-setpoint", *((at, 500.0 if at < 480 else setpoint) for at in range(0, minutes * 60, 60)))
     readings += series("state", (0, "running"), (120, "fault"), (124, "stopped"), (128, "running"), (400, "starved"),
                        (408, "running"))  # fmt: skip
     return sorted(readings, key=lambda reading: reading.at)

@@ -50,6 +50,14 @@ def test_all_rules_are_silent_over_a_healthy_line() -> None:
     assert task.counts == {}
 
 
+def test_another_order_is_an_event_and_nothing_else() -> None:
+    """The same ten minutes with a setpoint that an order brings: recorded, and nobody is called."""
+    rows = line().feed(*healthy(setpoint=330.0))
+    assert [(row["rule_id"], row["kind"], row["annunciated"]) for row in rows] == [
+        ("setpoint-changed", "event", False)
+    ] * 2
+
+
 def test_the_healthy_line_is_watched() -> None:
     """The same ten minutes with one more reading do say something: silence was not for want of rules."""
     readings = [*healthy(), *series("bearing-temperature", (601, 90.0), (603, 90.0))]

@@ -155,8 +155,8 @@ def expected_windows(readings: list[Reading], watermark: int) -> dict[Window, Pa
 
 
 def alerts(readings: Sequence[Reading]) -> set[Alert]:
-    """(rule, signal, begin, end) of the rules `hot` and `fault`, of which all is known that will ever be."""
-    found: set[Alert] = set()
+    """(rule, signal, begin, end) of the rules of the chain, of which all is known that will ever be."""
+    found = {("set", "pressure", begin, end) for begin, end in _changes(readings)}
     for rule, name, on_s, off_s in (("hot", "temperature", 2, 3), ("fault", "state", 1, 0)):
         told = [(one.time, _holds(one)) for one in held([one for one in readings if one.signal == name])]
         spans: list[list[int | None]] = []
@@ -173,6 +173,21 @@ def alerts(readings: Sequence[Reading]) -> set[Alert]:
                 spans[-1][1] = time
             holds = holds if now is None else now
         found |= {(rule, name, int(span[0] or 0), span[1]) for span in spans if _rang(span, on_s)}
+    return found
+
+
+def _changes(readings: Sequence[Reading]) -> list[tuple[int, int | None]]:
+    """Begin and end of what the rule `set` tells: each other pressure; one within 2 s of it is the same alert."""
+    found: list[tuple[int, int | None]] = []
+    told = [(one.time, one.number) for one in held([one for one in readings if one.signal == "pressure"])]
+    told = [(time, number) for time, number in told if number is not None]
+    for (_, before), (time, number) in pairwise(told):
+        if number != before:
+            last = found[-1] if found else None
+            if last and last[1] is not None and time < last[1] + 2 * SECOND:
+                found[-1] = (last[0], time)
+            else:
+                found.append((time, time))
     return found
 
 

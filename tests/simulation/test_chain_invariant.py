@@ -50,6 +50,7 @@ HORIZON = 7200 * SECOND
 RULES = (
     rule("hot", "high = 85.0\ndeadband = 3.0\non_delay_s = 2.0\noff_delay_s = 3.0"),
     rule("fault", 'states = ["fault"]\non_delay_s = 1.0', type='"state"', select='role = "state"'),
+    rule("set", "off_delay_s = 2.0", type='"change"', select='role = "measurement"\nsignal_id = "pressure"'),
 )
 POLICY = policy()
 # Of a KPI; whether its period was over before anything of it came depends on when that came.

@@ -35,6 +35,7 @@ def alerts(draw: st.DrawFn, number: int) -> list[Row]:
         "signal_id": draw(st.sampled_from(("t", "t", None))),
         "cause_alert_id": draw(st.sampled_from((None, None, "0", "1"))),
         "priority": draw(st.sampled_from(("low", "high"))),
+        "alert_kind": draw(st.sampled_from(("alarm", "alert", "event"))),
         "site": draw(st.sampled_from((SITE, SITE, SITE, "site-2"))),
     }
     found = []

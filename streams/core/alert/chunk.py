@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from streams.core.alert.rule import STATE
+from streams.core.alert.change import ANCHORS, changed
+from streams.core.alert.rule_condition import STATE
 from streams.core.alert.rule_match import Compiled, Floats, Integers, Mask, look_up
 from streams.core.frames import BAD, BIRTH, HISTORICAL
 from streams.core.times import NEVER_US
@@ -26,19 +27,12 @@ KEPT: Final = (
 )  # fmt: skip
 
 
-# The reading that the next rate is measured from, whether it was a birth, and the one that its own was measured from.
-ANCHORS: Final = pl.Schema(
-    {"anchor_time": pl.Int64(), "anchor_value": pl.Float64(), "born": pl.Boolean()}
-    | {"before_time": pl.Int64(), "before_value": pl.Float64()}
-)
-
-
 @dataclass(frozen=True)
 class Carried:
     """What earlier chunks left. By slot: last event time and whether a condition is open; by pair: what holds.
 
     `held` has (pair, held: whether the condition holds, line) for every open condition, `anchors` has (pair,
-    anchor_time, anchor_value), the reading that the next rate is measured from, and more (`ANCHORS`).
+    anchor_time, anchor_value), the reading that the next rate or change is measured from, and more (`ANCHORS`).
     """
 
     last_us: Integers
@@ -53,8 +47,8 @@ class Judged:
 
     `readings` are the judged readings by (pair, log order) with `holds` and `behind`; `changes` those of them that may
     change a condition, in log order; `late` counts late readings by slot; `last_us` and `seen` are the last event
-    time and whether anything was applied, by slot; `anchors` are rows to keep for the next rates. `overdue` are the
-    late readings (slot, KEPT and value, birth), in log order; `contested` has (pair, event_time, _offset) of readings
+    time and whether anything was applied, by slot; `anchors` are rows to keep for what is measured next. `overdue` are
+    the late readings (slot, KEPT and value, birth), in log order; `contested` has (pair, event_time, _offset) of those
     at the same instant as the one before them that say something else.
     """
 
@@ -83,22 +77,30 @@ def judge(frame: pl.DataFrame, compiled: Compiled, carried: Carried, past_us: in
     value = _number(frame)
     overdue = _picked(frame, rows[late], slot[late], value, past_us)
     rows, slot = rows[~late], slot[~late]
-    busy = carried.busy | compiled.has_rate
+    busy = carried.busy | compiled.has_rate | compiled.has_change
     busy[slot[_beyond(frame, compiled, value, rows, slot)]] = True
     rows, slot = rows[busy[slot]], slot[busy[slot]]
     picked = _picked(frame, rows, slot, value, past_us)
     rates, anchors = _rates(picked, compiled, carried)
     readings = _held(classified(picked, rates, compiled), carried, moves=bool(compiled.moves))
-    changed = pl.col("holds") != pl.col("held_before")
-    told = pl.col("holds") & ~pl.col("behind") & pl.col("behind_before")
-    changes = readings.filter(changed | told).sort("row", "pair")
     contested = _contested(readings, carried)
+    if compiled.has_change[slot].any():
+        found = changed(picked, compiled, carried.anchors, carried.last_us)
+        readings = pl.concat([readings, found.readings.select(readings.columns)]).sort("pair", "row")
+        anchors = pl.concat([anchors, found.anchors])
+        contested = pl.concat([contested, found.contested])
+    other = pl.col("holds") != pl.col("held_before")
+    told = pl.col("holds") & ~pl.col("behind") & pl.col("behind_before")
+    changes = readings.filter(other | told).sort("row", "pair")
     return Judged(readings, changes, late_by_slot, last_us, seen, anchors, overdue, contested)
 
 
-def judge_sorted(frame: pl.DataFrame, compiled: Compiled, past_us: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def judge_sorted(
+    frame: pl.DataFrame, compiled: Compiled, past_us: int, since: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Judge known readings of watched signals, one for each instant of a signal and in order of time.
 
+    `since` (pair, since_us, and of `ANCHORS` what `changed` needs) are the pairs of rules on changes to be judged.
     Leaves (as `Judged.readings` has them, but `holds` null where a reading decides nothing) the readings by pair and
     time, and those that rates were measured from (pair, event_time, value, birth).
     """
@@ -109,9 +111,12 @@ def judge_sorted(frame: pl.DataFrame, compiled: Compiled, past_us: int) -> tuple
         picked, compiled, Carried(np.full(compiled.slots, NEVER_US), np.zeros(0, np.bool_), nothing, nothing)
     )
     rates, _ = _measured(firsts)
-    return classified(picked, rates, compiled).sort("pair", "row"), firsts.select(
-        "pair", "event_time", "value", "birth"
-    )
+    judged = classified(picked, rates, compiled)
+    if since.height:
+        nobody = np.full(compiled.slots, NEVER_US)
+        found = changed(picked, compiled, since, nobody, since.select("pair", "since_us"))
+        judged = pl.concat([judged, found.readings.select(judged.columns)])
+    return judged.sort("pair", "row"), firsts.select("pair", "event_time", "value", "birth")
 
 
 def classified(picked: pl.DataFrame, rates: pl.DataFrame, compiled: Compiled) -> pl.DataFrame:

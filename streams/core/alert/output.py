@@ -10,7 +10,8 @@ import polars as pl
 
 from streams.core.alert.late.sentence import CORRECTIONS, corrected
 from streams.core.alert.row import BARE, alert_row
-from streams.core.alert.rule import RATE_OF_CHANGE, Rule
+from streams.core.alert.rule import EVENT, Rule
+from streams.core.alert.rule_condition import RATE_OF_CHANGE
 from streams.core.alert.sentence import Facts, sentence
 from streams.core.alert.state import Transition, Was
 from streams.core.frames import UNCERTAIN
@@ -57,7 +58,8 @@ def _own(transition: Transition, rule: Rule | None, now_us: int) -> dict[str, An
         limit=condition.limit,
         coverage=transition.coverage,
         evidence=(condition.begin_evidence, "" if reading is None else reading.evidence),
-        annunciated=condition.annunciated,
+        # Nobody is called for an event.
+        annunciated=condition.annunciated and condition.kind != EVENT,
         cause_alert_id=transition.cause,
         domain=None if rule is None else rule.domain,
         **seen,
@@ -84,6 +86,7 @@ def _say(transition: Transition, rule: Rule | None) -> str:
         "rising": rising,
         "back": None if limit is None else limit + (-deadband if rising else deadband),
         "was": None if was is None else [was.state, was.begin_time, was.end_time],
+        "backlog": not transition.condition.annunciated,
     }
     return json.dumps(facts, ensure_ascii=False)
 
@@ -104,7 +107,8 @@ def message(row: Mapping[str, Any], say: Mapping[str, Any]) -> str:
         back=say["back"],
         rising=say["rising"],
         uncertain=row["quality"] == "uncertain",
-        backlog=not row["annunciated"],
+        # What was told by an earlier release does not say it.
+        backlog=say.get("backlog", not row["annunciated"]),
         begin_us=row["begin_time"],
         end_us=row["end_time"],
         told_us=row["detection_time"],

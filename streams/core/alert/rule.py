@@ -1,7 +1,8 @@
 """Rules as data. Enter: texts of rule files (TOML, one rule each). Leave: checked rules, or every fault of every file.
 
 The attributes of a condition (deadband, on-delay, off-delay, priority, consequence, response) are those that
-ISA-18.2 / IEC 62682 ask for in the rationalisation of an alarm; an *alarm* demands a response, an *alert* informs.
+ISA-18.2 / IEC 62682 ask for in the rationalisation of an alarm; an *alarm* demands a response, an *alert* informs, an
+*event* is recorded for others to use.
 `streams/rules/README.md` explains the file format to authors.
 """
 
@@ -13,24 +14,29 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+from streams.core.alert.rule_condition import (
+    CHANGE,
+    DAY_S,
+    RATE_OF_CHANGE,
+    STATE,
+    THRESHOLD,
+    Condition,
+    Selector,
+    condition,
+    selector,
+)
 from streams.core.alert.rule_table import Faults, TableReader
-from streams.core.alert.silence.watch import FROZEN, NODE_GLOBS, OF_SIGNALS, SILENCE, Point, Watch, points, watch
-from streams.core.dictionary import ROLES
-from streams.core.times import microseconds
+from streams.core.alert.silence.watch import SILENCE, Point, Watch, points, watch
 from streams.core.verdict.catalogue import ACTIVITIES, DOMAINS, PROCESS, TELEMETRY
 
-THRESHOLD: Final = "threshold"
-RATE_OF_CHANGE: Final = "rate_of_change"
-STATE: Final = "state"
-TYPES: Final = (THRESHOLD, RATE_OF_CHANGE, STATE, *SILENCE)
+TYPES: Final = (THRESHOLD, RATE_OF_CHANGE, STATE, CHANGE, *SILENCE)
 STATUSES: Final = ("experimental", "stable", "deprecated")
 KINDS: Final = ("alarm", "alert")
+# What is recorded for others to use and asks nobody for anything (ISA-18.2 tells the three apart). What does not come
+# is no event: rules on silence have none.
+EVENT: Final = "event"
 PRIORITIES: Final = ("low", "medium", "high", "critical")
-# Seconds of the units that a rate may be given per; the names are UCUM's.
-PER_S: Final = {"s": 1, "min": 60, "h": 3600}
-GLOBS: Final = ("signal_id", "address", "name", "work_center", "work_unit", "asset_id", "source_id")
 ANNOUNCED: Final = ("active", "cleared")
-DAY_S: Final = 86_400.0
 
 
 class RuleFaults(ValueError):
@@ -39,50 +45,6 @@ class RuleFaults(ValueError):
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__("the rules have faults, and nothing starts with them:\n" + "\n".join(faults))
         self.faults = faults
-
-
-@dataclass(frozen=True)
-class Selector:
-    """Which signals a rule watches: role, unit (UCUM, as published) and globs on columns of the dictionary.
-
-    `globs` is (column, patterns) pairs: a signal must match one of the patterns of every column named. Rules on silence
-    may leave the role open (empty); those on nodes have globs on the node's columns only.
-    """
-
-    role: str
-    unit: str | None
-    globs: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """When a rule's condition holds. Limits in the signal's unit, or in that unit per `per` for a rate of change.
-
-    It begins above `high`, below `low` or in one of `states`; it ends once the value is back by `deadband`. Delays
-    are event time in s. A rate is the change between the first readings of successive steps of `over_s` seconds.
-    """
-
-    high: float | None
-    low: float | None
-    deadband: float
-    states: tuple[str, ...]
-    per: str
-    over_s: float
-    on_delay_s: float
-    off_delay_s: float
-
-    @property
-    def fingerprint(self) -> str:
-        """Text that differs where the condition differs; the wording of a rule is not part of it."""
-        return repr((self.high, self.low, self.deadband, self.states, self.per, self.over_s, *self.delays_us))
-
-    @property
-    def delays_us(self) -> tuple[int, int]:
-        """On-delay and off-delay in microseconds of event time."""
-        return microseconds(self.on_delay_s), microseconds(self.off_delay_s)
-
-
-_NONE: Final = Condition(None, None, 0.0, (), "", 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -164,29 +126,31 @@ def _parse(name: str, text: str, faults: Faults) -> Rule | None:
     top = TableReader(name, "", table, faults)
     rule_type = top.choice("type", TYPES)
     silence = rule_type in SILENCE
-    select, condition = _selector(top.table("select"), rule_type), top.table("condition")
+    select, holds = selector(top.table("select"), rule_type), top.table("condition")
     rule = Rule(
         id=_identity(name, top),
         version=int(top.number("version", None, low=1, whole=True)),
         status=top.choice("status", STATUSES),
         title=top.text("title"),
         owner=top.text("owner"),
-        kind=top.choice("kind", KINDS),
+        kind=top.choice("kind", KINDS if silence else (*KINDS, EVENT)),
         type=rule_type,
         priority=top.choice("priority", PRIORITIES),
         consequence=top.text("consequence"),
         response=top.text("response").rstrip("."),
         false_positives=top.texts("false_positives", required=True),
         select=select,
-        condition=_NONE if silence else _condition(condition, rule_type),
+        condition=Condition() if silence else condition(holds, rule_type),
         fires=_timeline(top.table("fires"), rule_type, fires=True),
         quiet=_timeline(top.table("quiet"), rule_type, fires=False),
-        watch=watch(condition, rule_type) if silence else None,
+        watch=watch(holds, rule_type) if silence else None,
         domain=top.choice("domain", DOMAINS, required=False) or (TELEMETRY if silence else PROCESS),
         activities=top.words("activities", tuple(ACTIVITIES)),
     )
     if rule.watch is not None and rule.watch.resolution > 0 and select.unit is None:
         top.fault("select.unit", "is missing; a resolution needs the UCUM unit of the signals (dimensionless: '1')")
+    if rule.condition.by > 0 and select.unit is None:
+        top.fault("select.unit", "is missing; a change `by` so much needs the UCUM unit of the signals (none: '1')")
     top.finish()
     return rule if len(faults.found) == before else None
 
@@ -197,41 +161,6 @@ def _identity(name: str, top: TableReader) -> str:
     if rule_id and rule_id != stem:
         top.fault("id", f"is {rule_id!r} in a file called {stem!r}; a rule's file is called <id>.toml")
     return rule_id
-
-
-def _selector(table: TableReader, rule_type: str) -> Selector:
-    role, unit, columns = "", None, NODE_GLOBS.get(rule_type, GLOBS)
-    if columns is GLOBS:
-        # Setpoints, states and counters may stand still for good reasons: only what is measured can be frozen.
-        roles = ("measurement",) if rule_type == FROZEN else ROLES
-        role = table.choice("role", roles, required=rule_type not in OF_SIGNALS or rule_type == FROZEN)
-        unit = table.text("unit", required=False) or None
-    if rule_type in {THRESHOLD, RATE_OF_CHANGE} and unit is None and table.present:
-        table.fault("unit", "is missing; a limit needs the UCUM unit of the signals (dimensionless: '1')")
-    globs = tuple((column, patterns) for column in columns if (patterns := table.texts(column, required=False)))
-    table.finish()
-    return Selector(role, unit, globs)
-
-
-def _condition(table: TableReader, rule_type: str) -> Condition:
-    limited = rule_type in {THRESHOLD, RATE_OF_CHANGE}
-    condition = Condition(
-        high=table.maybe("high") if limited else None,
-        low=table.maybe("low") if limited else None,
-        deadband=table.number("deadband", 0.0, low=0.0) if limited else 0.0,
-        states=table.texts("states", required=True) if rule_type == STATE else (),
-        per=table.choice("per", tuple(PER_S)) if rule_type == RATE_OF_CHANGE else "",
-        over_s=table.number("over_s", None, low=0.001, high=DAY_S) if rule_type == RATE_OF_CHANGE else 0.0,
-        on_delay_s=table.number("on_delay_s", 0.0, low=0.0, high=DAY_S),
-        off_delay_s=table.number("off_delay_s", 0.0, low=0.0, high=DAY_S),
-    )
-    high, low = condition.high, condition.low
-    if limited and table.present and high is None and low is None:
-        table.fault("high", "and low are both missing; give one limit, or both")
-    if high is not None and low is not None and low + condition.deadband > high - condition.deadband:
-        table.fault("low", "and high leave no room between their deadbands; the condition could never end")
-    table.finish()
-    return condition
 
 
 def _timeline(table: TableReader, rule_type: str, *, fires: bool) -> Timeline:

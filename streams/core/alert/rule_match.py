@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.core.alert.rule import PER_S, RATE_OF_CHANGE, STATE, THRESHOLD, Rule, Selector
+from streams.core.alert.rule import Rule
+from streams.core.alert.rule_condition import CHANGE, PER_S, RATE_OF_CHANGE, STATE, THRESHOLD, Selector
 from streams.core.dictionary import versions
 from streams.core.frames import ID
 from streams.core.times import SECOND_US, microseconds
@@ -42,8 +43,11 @@ PAIRS: Final = pl.Schema(
         "low_clear": pl.Float64(),
         "over_us": pl.Int64(),
         "per_us": pl.Int64(),
+        "by": pl.Float64(),
     }
 )
+# What there is to know of a rule on changes and a signal.
+CHANGING: Final = ("pair", "slot", "rule_id", "signal_id", "valid_from", "valid_to", "by")
 # States of discrete signals that each rule (by its number) names.
 LABELS: Final = pl.Schema({"rule": pl.Int64(), "value_string": ID})
 
@@ -56,14 +60,15 @@ class Compiled:
     is within `safe_low[s]`..`safe_high[s]` ends every threshold condition of the signal; `label_named` tells, by the
     code of a label, whether a state rule names it. `pair_until` is the event time from which on a rule watches a signal
     no longer (FOREVER_US: open). `moves` has (valid_from, valid_to, line) of each version of signals that changed
-    their line, by signal. `levels` and `rates` are the `pairs` of limits and states, and of
-    rates of change; `known` has every pair once, with rule_id and signal_id.
+    their line, by signal. `levels`, `rates` and `changing` are the `pairs` of limits and states, of
+    rates of change, and of changes; `known` has every pair once, with rule_id and signal_id.
     """
 
     rules: tuple[Rule, ...]
     pairs: pl.DataFrame
     levels: pl.DataFrame
     rates: pl.DataFrame
+    changing: pl.DataFrame
     known: pl.DataFrame
     pair_keys: tuple[tuple[str, str], ...]
     pair_number: dict[tuple[str, str], int]
@@ -77,6 +82,7 @@ class Compiled:
     safe_high: Floats
     has_state: Mask
     has_rate: Mask
+    has_change: Mask
     label_named: Mask
     labels: pl.DataFrame
 
@@ -124,8 +130,9 @@ def compile_rules(rules: Sequence[Rule], signals: pl.DataFrame) -> Compiled:
     return Compiled(
         rules=running,
         pairs=pairs,
-        levels=pairs.filter(pl.col("type") != RATE_OF_CHANGE).drop("over_us", "per_us"),
-        rates=pairs.filter(pl.col("type") == RATE_OF_CHANGE),
+        levels=pairs.filter(pl.col("type").is_in((THRESHOLD, STATE))).drop("over_us", "per_us", "by"),
+        rates=pairs.filter(pl.col("type") == RATE_OF_CHANGE).drop("by"),
+        changing=pairs.filter(pl.col("type") == CHANGE).select(*CHANGING),
         known=once.select("pair", "rule_id", "signal_id"),
         pair_keys=keys,
         pair_number={key: number for number, key in enumerate(keys)},
@@ -141,6 +148,7 @@ def compile_rules(rules: Sequence[Rule], signals: pl.DataFrame) -> Compiled:
         safe_high=safe_high,
         has_state=_has(once, len(signal_ids), STATE),
         has_rate=_has(once, len(signal_ids), RATE_OF_CHANGE),
+        has_change=_has(once, len(signal_ids), CHANGE),
     )
 
 
@@ -177,6 +185,7 @@ def _select(rule: Rule, number: int, entries: pl.DataFrame) -> pl.DataFrame:
         low_clear=pl.lit(low + condition.deadband),
         over_us=pl.lit(microseconds(condition.over_s), pl.Int64),
         per_us=pl.lit(PER_S.get(condition.per, 1) * SECOND_US, pl.Int64),
+        by=pl.lit(condition.by),
     ).select(_FOUND.names())  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from streams.core.alert.rule import EVENT
+from streams.core.alert.rule_condition import CHANGE, RATE_OF_CHANGE, STATE
 from streams.core.times import SECOND_US
 
 # UCUM code to the usual sign; what is not here is shown as it is.
@@ -33,7 +35,8 @@ NOBODY: Final = "; told late, nobody was called"
 class Facts:
     """The facts of one transition. Times in microseconds UTC; `unit` is UCUM; `type` is the rule's (None: rule gone).
 
-    `back` is the value that ends the condition (limit and deadband); `order` and `product` what ran at the time;
+    `limit` is that of the rule, of a change the value before; `back` is the value that ends the condition (limit and
+    deadband); `order` and `product` what ran at the time;
     `backlog`: it was read long after it happened, and was not annunciated.
     """
 
@@ -71,7 +74,9 @@ def sentence(facts: Facts) -> str:
     if facts.order:
         product = f" ({facts.product})" if facts.product else ""
         text += f", while order {facts.order}{product} {'runs' if standing and not facts.backlog else 'ran'}"
-    if facts.backlog:
+    if facts.kind == EVENT:
+        pass  # it asks nobody for anything
+    elif facts.backlog:
         text += NOBODY
     elif standing and facts.response:
         text += f"; {facts.owner}: {facts.response}" if facts.owner else f"; {facts.response}"
@@ -116,15 +121,34 @@ def _standing(facts: Facts) -> str:
     # What nobody was called for is told as what was: whether it still stands is not known yet.
     verb = "was" if facts.backlog else "is still" if facts.reason == "still_active" else "is"
     doubt = ", of uncertain quality" if facts.uncertain else ""
-    if facts.type == "state":
+    if facts.type == CHANGE:
+        return _changed(facts)
+    if facts.type == STATE:
         what = f"{facts.name} {verb} {facts.label or 'in a state of its rule'}{doubt}"
-    elif facts.type == "rate_of_change":
+    elif facts.type == RATE_OF_CHANGE:
         what = f"{facts.name} {_moving(facts)}{doubt}{_limit(facts)}"
     else:
         value = "beyond its limit" if facts.value is None else quantity(facts.value, facts.unit)
         what = f"{facts.name} {verb} {value}{doubt}{_limit(facts)}"
     begin = clock(facts.begin_us, facts.told_us)
     return f"{what} {f'from {begin} on' if facts.backlog else f'since {begin}'}{_at(facts)}"
+
+
+def _changed(facts: Facts) -> str:
+    """A change of a value, or several: from what to what, and when."""
+    begin = clock(facts.begin_us, facts.told_us)
+    when = f"at {begin}"
+    if facts.reason == "still_active":
+        when = f"since {begin}, once more"
+    elif facts.end_us is not None and facts.end_us > facts.begin_us:
+        when = f"from {begin} to {clock(facts.end_us, facts.told_us)}"
+    before = "" if facts.limit is None else f" from {quantity(facts.limit, facts.unit)}"
+    after = "" if facts.value is None else f" to {quantity(facts.value, facts.unit)}"
+    if facts.state == "active" or not after:
+        doubt = ", of uncertain quality," if facts.uncertain else ""
+        return f"{facts.name} was changed{before}{after}{doubt} {when}{_at(facts)}"
+    verb = "was" if facts.backlog else "is"
+    return f"{facts.name} {verb} {quantity(facts.value, facts.unit)} after its change{before} {when}{_at(facts)}"
 
 
 def _moving(facts: Facts) -> str:
@@ -149,11 +173,13 @@ def _limit(facts: Facts) -> str:
 
 
 def _over(facts: Facts) -> str:
-    if facts.type == "state":
+    if facts.type == CHANGE:
+        return _changed(facts)
+    if facts.type == STATE:
         now = f"{facts.name} is {facts.label} now," if facts.label else f"{facts.name}:"
         return f"{now} {facts.title!r} is over after {_lasted(facts)}{_at(facts)}"
     what = facts.name
-    if facts.type == "rate_of_change":
+    if facts.type == RATE_OF_CHANGE:
         what = f"the {'rise' if facts.rising else 'fall' if _falls(facts) else 'rate'} of {facts.name}"
     back = "within its limit" if facts.back is None else f"{_side(facts)} {_bound(facts, facts.back)}"
     limit = "" if facts.limit == facts.back else _limit(facts)
@@ -162,7 +188,7 @@ def _over(facts: Facts) -> str:
 
 def _falls(facts: Facts) -> bool:
     """A lower limit of a rate that is below nothing: a fall that is too fast, told without a sign."""
-    return facts.type == "rate_of_change" and not facts.rising and facts.limit is not None and facts.limit < 0
+    return facts.type == RATE_OF_CHANGE and not facts.rising and facts.limit is not None and facts.limit < 0
 
 
 def _bound(facts: Facts, bound: float) -> str:

@@ -56,7 +56,7 @@ _NO_READINGS: Final = pl.DataFrame(schema={**READING, **COORDINATES})
 
 
 class Alert:
-    """Threshold, rate-of-change and state rules on readings, and rules on what does not come.
+    """Threshold, rate-of-change, state and change rules on readings, and rules on what does not come.
 
     Args:
         rules: checked rules (`streams.core.alert.rule.load`).

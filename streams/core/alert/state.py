@@ -61,9 +61,10 @@ class Reading:
 class Condition:
     """One rule on one signal. Times are event times in microseconds; `due` is when the running delay has passed.
 
-    `condition` is the fingerprint of the rule it is judged by. `alert_id` names the alert that begins at `begin_time`,
-    also where a late reading corrects its begin; `revision` counts its transitions. `behind` tells that the last
-    reading was one of the past (a backlog), and `annunciated` that the alert has been announced as one that stands.
+    `condition` is the fingerprint of the rule it is judged by, `limit` what it is beyond, or a change from. `alert_id`
+    names the alert that begins at `begin_time`, also where a late reading corrects its begin; `revision` counts its
+    transitions. `behind` tells that the last reading was one of the past (a backlog), and `annunciated` that the alert
+    has been announced as one that stands.
     `begin_unknown_us` is how long the signal had been unknown in all when the condition began; `last` is the latest
     reading, kept while a transition may still need it.
     """

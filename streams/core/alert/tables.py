@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from streams.core.alert.book import CONDITION, Book
-from streams.core.alert.chunk import ANCHORS, Carried, Judged
+from streams.core.alert.change import ANCHORS
+from streams.core.alert.chunk import Carried, Judged
 from streams.core.alert.clocks import Clocks
 from streams.core.alert.coverage import UNKNOWN
 from streams.core.alert.rule_match import Compiled, Integers

@@ -18,6 +18,7 @@ from streams.core.alert.chunk import Judged
 from streams.core.alert.clocks import Clocks, Trail
 from streams.core.alert.coverage import Unknown
 from streams.core.alert.rule import Rule
+from streams.core.alert.rule_condition import CHANGE
 from streams.core.alert.rule_match import Compiled, Integers
 from streams.core.alert.state import ACTIVE, CLEARING, PENDING, Condition, Reading, Transition
 from streams.core.times import FOREVER_US, NEVER_US
@@ -116,7 +117,7 @@ class Walk:
         if not row["holds"]:
             alert_state.ended(condition, event_time, off_us)
         elif not row["held_before"]:
-            alert_state.began(condition, event_time, on_us, limit_of(row), reading.evidence)
+            alert_state.began(condition, event_time, on_us, _measured(rule, condition, row), reading.evidence)
             if condition.phase == PENDING:
                 slot = int(self.compiled.pair_slot[pair])
                 condition.begin_unknown_us = self.unknown.until(slot, event_time, offset)
@@ -124,6 +125,9 @@ class Walk:
             condition.behind = row["behind"]
         else:
             self._announce(condition, alert_state.known(condition, event_time, reading))
+        if rule.type == CHANGE:
+            self._pass(condition, event_time, reading)
+            alert_state.ended(condition, event_time, off_us)
         if condition.due != due:
             self._set_at[key] = offset
         self._pass(condition, event_time, reading if condition.due == event_time else None)
@@ -193,13 +197,20 @@ def reading_of(row: dict[str, Any]) -> Reading:
 
 
 def limit_of(row: dict[str, Any]) -> float | None:
-    """The limit that a reading is beyond; None for a state."""
+    """The limit that a reading is beyond, or the value that it is a change from; None for a state."""
     value = row["value"]
-    if value is None:
+    if value is None or row["high"] is None:
         return None
     if value > row["high"]:
         return float(row["high"])
     return float(row["low"]) if value < row["low"] else None
+
+
+def _measured(rule: Rule, condition: Condition, row: dict[str, Any]) -> float | None:
+    """What a begin is measured against: of several changes at one instant the value before that instant."""
+    if rule.type == CHANGE and condition.begin_time == row["event_time"] and condition.limit is not None:
+        return condition.limit
+    return limit_of(row)
 
 
 def _decided(condition: Condition, off_us: int, *, holds: bool) -> int:

@@ -13,12 +13,8 @@ from streams.core.alert.sentence import duration
 from streams.core.correlate.around import SAME, UNIT, Assets, Place, Row
 from streams.core.correlate.orders import DONE, EXACT, Order
 from streams.core.correlate.weights import Weights
-from streams.core.verdict.explanations import AT_ASSET
 
-KINDS: Final = ("first_out", "upstream", "it_event", "change", "work_order")
-# Kinds of logons that are no cause of anything.
-_HARMLESS: Final = ("logoff",)
-_EVIDENCE: Final = 10  # so many ids of a candidate that is many events
+KINDS: Final = ("first_out", "upstream", "it_event", "ot_event", "change", "work_order")
 _DOUBT: Final = {"day": ", only the day is told", "typed_later": ", typed later"}
 
 
@@ -69,11 +65,11 @@ def first_out(members: Sequence[Row], weights: Weights) -> Candidate:
     lead_us, lead = 0, ""
     if len(own) > 1:
         lead_us = own[1]["begin_time"] - first["begin_time"]
-        lead = f", {duration(lead_us)} before {what(own[1])}{_on(own[1])}" if lead_us else ", with others at once"
+        lead = f", {duration(lead_us)} before {what(own[1])}{on_place(own[1])}" if lead_us else ", with others at once"
     critical = first["criticality"] if first["criticality"] in weights.numbers["criticality"] else "untold"
     sure = 1 - 0.5 ** (1 + lead_us / weights.span_us("first_out", "lead"))
     confidence = weights.share("first_out", "weight") * sure * weights.share("criticality", critical)
-    text = f"First out: {what(first)}{_on(first)}{lead}"
+    text = f"First out: {what(first)}{on_place(first)}{lead}"
     at = (first["evidence_id"], first["asset_id"], first["begin_time"])
     return Candidate("first_out", *at, round(confidence, 3), text, (first["evidence_id"],))
 
@@ -126,52 +122,9 @@ def _feeding(machine: set[str], assets: Assets, at_us: int, most: int) -> dict[s
 
 def _flows(one: Row, row: Row, steps: int, lead_us: int, confidence: float) -> Candidate:
     over = "" if steps == 1 else f" over {steps} steps"
-    text = f"Upstream: {what(one)}{_on(one)}, which feeds {name(row)}{over}, {duration(lead_us)} earlier"
+    text = f"Upstream: {what(one)}{on_place(one)}, which feeds {name(row)}{over}, {duration(lead_us)} earlier"
     at = (one["evidence_id"], one["asset_id"], one["begin_time"])
     return Candidate("upstream", *at, confidence, text, (one["evidence_id"], row["evidence_id"]))
-
-
-def it_events(nearby: Sequence[Row], around: dict[str, list[Place]], weights: Weights) -> list[Candidate]:
-    """Logons and flows to the asset, its machine or what stands above it, shortly before: * event * place.
-
-    Those of the same between the same are one candidate, told by the one that weighs most.
-    """
-    alike: dict[str, list[tuple[float, int, Row, Place]]] = {}
-    for row in nearby:
-        if row["kind"] not in {"access", "flow"} or row["type"] in _HARMLESS or not row["asset_id"]:
-            continue
-        for place in around.get(AT_ASSET + row["asset_id"], ()):
-            span_us = place.begin_us - row["event_time"]
-            if 0 <= span_us <= weights.span_us("it_event", "within"):
-                confidence = weights.confidence("it_event", span_us, _event(row, weights), _place(place, weights))
-                ends = (row["source_address"], row["source_asset_id"], row["remote"], sorted(row["actors"]))
-                same = repr((row["kind"], row["type"], row["asset_id"], *ends))
-                alike.setdefault(same, []).append((confidence, row["event_time"], row, place))
-    return [_events(events) for events in alike.values()]
-
-
-def _event(row: Row, weights: Weights) -> float:
-    if row["kind"] == "flow":
-        return weights.share("event", "flow")
-    if row["type"] == "logon" and row["remote"]:
-        return weights.share("event", "remote_logon")
-    return weights.share("event", row["type"] if row["type"] in weights.numbers["event"] else "attempt")
-
-
-def _events(events: list[tuple[float, int, Row, Place]]) -> Candidate:
-    """One candidate of events that are alike."""
-    confidence, _, row, place = min(events, key=lambda one: (-one[0], -one[1], one[2]["evidence_id"], one[3]))
-    ids = sorted({(time, one["evidence_id"]) for _, time, one, _ in events})
-    kind = f"{row['type'] or 'unknown'} flow" if row["kind"] == "flow" else row["type"].replace("_", " ")
-    kind = f"remote {kind}" if row["kind"] == "access" and row["remote"] else kind
-    text = f"{len(ids)} times: {kind}" if len(ids) > 1 else kind[:1].upper() + kind[1:]
-    text += " across zones" if row["kind"] == "flow" else ""
-    source = row["source_asset_id"] or row["source_address"]
-    text += (f" from {source}" if source else "") + f" to {name(row)}"
-    before = duration(place.begin_us - row["event_time"])
-    text += f", {'the last ' if len(ids) > 1 else ''}{before} before"
-    at = (row["evidence_id"], row["asset_id"], row["event_time"])
-    return Candidate("it_event", *at, confidence, text, tuple(one for _, one in ids[-_EVIDENCE:]))
 
 
 def changes(found: Iterable[Order], weights: Weights) -> list[Candidate]:
@@ -200,7 +153,7 @@ def _seen(kind: str, order: Order, weights: Weights) -> list[Candidate]:
             continue
         if work and (since_us < 0 or place.near not in {SAME, UNIT}):
             continue
-        confidence = weights.confidence(kind, max(since_us, 0), _place(place, weights), sure)
+        confidence = weights.confidence(kind, max(since_us, 0), nearness(place, weights), sure)
         found.append(_candidate(kind, order, place, since_us, confidence))
     return found
 
@@ -222,9 +175,11 @@ def _candidate(kind: str, order: Order, place: Place, since_us: int, confidence:
     return Candidate(kind, number, asset, order.span.begin_us, confidence, text, (place.evidence_id,))
 
 
-def _place(place: Place, weights: Weights) -> float:
+def nearness(place: Place, weights: Weights) -> float:
+    """The factor of where it happened."""
     return weights.share("place", place.near)
 
 
-def _on(row: Row) -> str:
+def on_place(row: Row) -> str:
+    """The place of a piece of evidence, behind what it says."""
     return f" on {name(row)}" if name(row) else ""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from streams.core.context import Context
-from streams.core.correlate import around, causes, clocks, intake, orders
+from streams.core.correlate import around, causes, clocks, happened, intake, orders
 from streams.core.correlate.around import Assets, Row
 from streams.core.correlate.orders import Order
 from streams.core.correlate.sentence import facts, rank, sentence
@@ -32,6 +32,7 @@ _LOOKED_AT: Final = (
         "asset_path",
         "asset_name",
         "work_center",
+        "work_unit",
         "source_id",
         "source_address",
         "source_asset_id",
@@ -62,15 +63,15 @@ def describe(
     asked = (context, rows[0]["site"], near, low_us, high_us)
     work, changes = orders.work_orders(*asked), orders.changes(*asked)
     order = orders.repairing(work, begin_us, high_us)
-    happened = _happened(nearby, rows, weights)
+    before = _happened(nearby, rows, weights)
     candidates = [
-        *(causes.first_out(rows, weights), *causes.upstream(rows, happened, assets, weights)),
-        *causes.it_events(happened, near, weights),
+        *(causes.first_out(rows, weights), *causes.upstream(rows, before, assets, weights)),
+        *(*happened.it_events(before, near, weights), *happened.ot_events(before, near, weights)),
         *(*causes.changes(changes, weights), *causes.work_orders(work, weights)),
     ]
     position = _position(rows, begin_us, context)
     ran = orders.production(context, rows, begin_us, until_us)[-NAMED:]
-    repair = clocks.repair(rows, happened, order)
+    repair = clocks.repair(rows, before, order)
     payload = {
         **_head(rows, begin_us, None if until_us == FOREVER_US else until_us, assets),
         "position": position or next((row["position"] for row in rows if row["position"]), None),
@@ -107,8 +108,8 @@ def _placed(members: pl.DataFrame, assets: Assets) -> list[Row]:
 
 def _happened(nearby: pl.DataFrame, rows: Sequence[Row], weights: Weights) -> list[Row]:
     """What of `nearby` may be a candidate or an acknowledgement, by time and id."""
-    from_us = rows[0]["begin_time"] - weights.span_us("it_event", "within")
-    event = pl.col("kind").is_in(intake.EVENTS) & pl.col("asset_id").is_not_null()
+    from_us = rows[0]["begin_time"] - max(weights.span_us(kind, "within") for kind in ("it_event", "ot_event"))
+    event = (pl.col("kind").is_in(intake.EVENTS) & pl.col("asset_id").is_not_null()) | (pl.col("kind") == "alert")
     late = (pl.col("event_time") >= from_us) & (pl.col("event_time") <= rows[-1]["begin_time"])
     found = nearby.select(_LOOKED_AT).filter((pl.col("kind") == "alarm") | (event & late))
     return found.sort("event_time", "evidence_id").to_dicts()

@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from streams.core.alert.rule import EVENT
 from streams.core.correlate.tables import EVIDENCE, EVIDENCE_TABLE, KEY, Ledger, under
 from streams.core.times import HOUR_US
 
@@ -103,11 +104,18 @@ def member() -> pl.Expr:
     """Whether a row of evidence makes an incident. What is neither annunciated nor over nor explained, waits."""
     alert = (
         (pl.col("kind") == "alert")
+        & pl.col("alert_kind").ne_missing(EVENT)
         & pl.col("state").is_in(("active", "cleared"))
         & (pl.col("annunciated") | pl.col("historical") | pl.col("cause_alert_id").is_not_null())
     )
     alarm = (pl.col("kind") == "alarm") & pl.col("state").is_in(("active", "event"))
     return (alert | alarm) & pl.col("domain").is_in(DOMAINS)
+
+
+def recorded() -> pl.Expr:
+    """Whether a row is an event that a rule recorded: a setpoint changes with every order, and that is no incident."""
+    told = pl.col("state").is_in(("active", "cleared"))
+    return (pl.col("kind") == "alert") & pl.col("alert_kind").eq_missing(EVENT) & told
 
 
 def stop() -> pl.Expr:

@@ -1,6 +1,7 @@
 """What happened near an incident and is no member of it. Enter: evidence, assets. Leaves: rows by site and event time.
 
-Logons, flows that cross a zone's border and have one end at an asset, and what sources told of their alarms besides.
+Logons, flows that cross a zone's border and have one end at an asset, events that rules recorded, and what sources told
+of their alarms besides.
 Where a row does not say which asset an address is, the assets' interfaces say it, as of event time.
 """
 
@@ -10,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from streams.core.correlate.intake import EVENTS
+from streams.core.correlate.intake import EVENTS, recorded
 from streams.core.correlate.tables import EVIDENCE
 
 # What an asset says of a row that concerns it, where the row does not: column of the row, column of the asset.
@@ -22,17 +23,22 @@ _SAYS: Final = {
 
 
 def is_near() -> pl.Expr:
-    """Rows of evidence that may be near an incident: no alerts, which are members or nothing yet."""
+    """Rows of evidence that may be near an incident: no alarms and alerts, which are members or nothing yet."""
     alarm = (pl.col("kind") == "alarm") & pl.col("state").is_in(("cleared", "acknowledged"))
-    return pl.col("kind").is_in(EVENTS) | alarm
+    return pl.col("kind").is_in(EVENTS) | alarm | recorded()
+
+
+def happened() -> pl.Expr:
+    """When a row that may be near happened: what a rule recorded is told once more when its delay has passed."""
+    return pl.when(pl.col("kind") == "alert").then("begin_time").otherwise("event_time")
 
 
 def near(evidence: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
-    """Rows (columns EVIDENCE) of what may be near, sorted by site, event_time and evidence_id.
+    """Rows (columns EVIDENCE) of what may be near, sorted by site, event_time (`happened`) and evidence_id.
 
     `assets`: versions of it.asset.v1 with intervals that do not overlap (`effective`).
     """
-    rows = evidence.filter(is_near()).sort("site", "event_time", "evidence_id")
+    rows = evidence.filter(is_near()).with_columns(event_time=happened()).sort("site", "event_time", "evidence_id")
     if not rows.height:
         return rows
     rows = rows.with_row_index("_row").with_columns(

@@ -29,6 +29,7 @@ from streams.core.correlate.tables import (
     TABLES,
     TOLD_TABLE,
     Ledger,
+    under,
 )
 from streams.core.correlate.tell import Revision, Teller
 from streams.core.correlate.weights import DEFAULT, Weights
@@ -137,10 +138,12 @@ class Correlate:
     def _take(self, ledger: Ledger, rows: pl.DataFrame, teller: Teller) -> list[Revision]:
         """Revisions that evidence makes, and what its time closes."""
         came = intake.fresh(rows, ledger[EVIDENCE_TABLE])
+        # What was near before it was told otherwise.
+        replaced = under(ledger[EVIDENCE_TABLE], came.filter(pl.col("kind") == "alert"))
         lost = intake.limited(ledger, came)
         flow = self._assets.of(teller.context).flow
         regrouped = regroup(ledger, came.select(KEY), flow, self._links)
-        near = tell.touched(ledger, pl.concat([came, lost]), self._links)
+        near = tell.touched(ledger, pl.concat([came, lost, replaced]), self._links)
         return teller.tell(ledger, regrouped.incidents() | near, regrouped.before) + teller.close(ledger)
 
     def _follow(self, ledger: Ledger, teller: Teller, context: Context) -> list[Revision]:

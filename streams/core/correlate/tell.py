@@ -156,7 +156,7 @@ def touched(ledger: Ledger, came: pl.DataFrame, links: Links) -> set[str]:
     )
     event_time = pl.col("event_time")
     until = pl.when(pl.col("kind") == "alarm").then("_until").otherwise("_last")
-    near = rows.select("site", "kind", "event_time").unique().join(spans, on="site")
+    near = rows.select("site", "kind", event_time=nearby.happened()).unique().join(spans, on="site")
     return set(near.filter(event_time >= pl.col("_from"), event_time <= until)["incident_id"].unique())
 
 

@@ -20,6 +20,7 @@ _NUMBERS: Final[Mapping[str, Mapping[str, float]]] = {
     "first_out": {"weight": 0.7, "lead_s": 30},
     "upstream": {"weight": 0.8, "within_s": 900, "half_life_s": 300, "step": 0.8, "steps": 3},
     "it_event": {"weight": 0.6, "within_s": 1800, "half_life_s": 900},
+    "ot_event": {"weight": 0.6, "within_s": 1800, "half_life_s": 900},
     "change": {"weight": 0.7, "within_s": 86400, "half_life_s": 21600},
     "work_order": {"weight": 0.6, "within_s": 86400, "half_life_s": 28800, "imprecise": 0.5},
     "event": {"remote_logon": 1.0, "privilege": 0.9, "logon": 0.7, "attempt": 0.5, "failed_logon": 0.4, "flow": 0.6},

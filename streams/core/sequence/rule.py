@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from streams.core.alert.rule import DAY_S, KINDS, PRIORITIES, STATUSES, RuleFaults
+from streams.core.alert.rule import KINDS, PRIORITIES, STATUSES, RuleFaults
+from streams.core.alert.rule_condition import DAY_S
 from streams.core.alert.rule_table import Faults, TableReader
 from streams.core.sequence.reader import Reader, identity, parsed
 from streams.core.sequence.timeline import Timeline, timeline

@@ -1,111 +1,25 @@
-"""Which part of the past a correction needs. Enter: what waits, what was told, readings. Leave: spans, pasts.
-
-What was told says what was before the first late reading: within an alert the condition held, outside it did not, or
-not for its on-delay. So readings are needed from a delay before it on, up to where the past with the late readings in
-it agrees with what was told: from there on the same readings follow in both.
-"""
+"""Which part of the past a correction needs. Enter: reaches, what was told, readings. Leave: spans, pasts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from streams.core.alert.chunk import judge_sorted
-from streams.core.alert.late.replay import Past, Replay, Until, replayed, sort_known
-from streams.core.alert.late.sentence import RETRACTED
+from streams.core.alert.late.reach import Kept, Key, Reach, agrees
+from streams.core.alert.late.replay import Past, sort_known
 from streams.core.alert.late.tables import Told
-from streams.core.alert.rule import Rule
 from streams.core.alert.rule_match import Compiled, Integers
-from streams.core.alert.state import ACTIVE, NORMAL, Condition
 from streams.core.frames import BAD, COORDINATES, READING
 from streams.core.past.index import BLOCK, BUCKET_US
 from streams.core.stage import Span
-from streams.core.times import FOREVER_US, NEVER_US, microseconds
+from streams.core.times import FOREVER_US, NEVER_US
 
 AT_ONCE: Final = 8  # pairs that one result tells of: others wait while it is made
-Key = tuple[str, str]
 _COLUMNS: Final = (*READING, *COORDINATES)
-
-
-@dataclass
-class Reach:
-    """How far the past of one pair is looked at: event times in us, [base_us, to_us) is read, from `from_us` on told.
-
-    `start`: the alert that stands at `from_us`. `first_us`, `last_us`: of the late readings. `over_us`: step of a rule
-    on rates, else 0. `to_us` is FOREVER_US where it reaches the present.
-    """
-
-    key: Key
-    rule: Rule
-    pair: int
-    first_us: int
-    last_us: int
-    from_us: int
-    base_us: int
-    to_us: int
-    over_us: int
-    until: Until
-    start: Told | None
-    width_us: int = BUCKET_US
-
-    def replay(self, past: Past, clock_us: int) -> Replay:
-        """What the condition should have told, up to the end of the reach."""
-        fresh = Condition(*self.key, 0, "", "", "", "", None, "", "")
-        if self.start is not None:
-            fresh.phase, fresh.work_center = ACTIVE, self.start.work_center
-            fresh.begin_time, fresh.active_time = self.start.begin_time, self.start.active_time
-        # Nothing passes at the end itself: what is due then is told in what follows.
-        return replayed(past.changes(), self.rule, min(clock_us, self.to_us - 1), self.until, fresh)
-
-
-def reach_of(key: Key, first_us: int, last_us: int, told: Sequence[Told], compiled: Compiled) -> Reach:
-    """The reach to begin with; `told` are the alerts of the pair."""
-    pair = compiled.pair_number[key]
-    rule = compiled.rules[compiled.pair_rule[pair]]
-    on_us, off_us = rule.condition.delays_us
-    from_us, start = first_us - on_us, None
-    before = [one for one in standing(told) if one.begin_time <= first_us]
-    if before:
-        # More than one stands where a reading came after other signals' time had ended the first.
-        around = [one for one in before if cleared(one, off_us) >= first_us]
-        if not around:
-            from_us = max(from_us, *(cleared(one, off_us) for one in before))
-        elif len(around) == 1 and around[0].active_time < first_us - off_us <= around[0].end_time:
-            from_us, start = first_us - off_us, around[0]
-        else:
-            from_us = around[0].begin_time
-    over_us = microseconds(rule.condition.over_s)
-    base_us = from_us if not over_us else from_us // over_us * over_us - over_us
-    to_us = last_us // BUCKET_US * BUCKET_US + BUCKET_US
-    until = partial(compiled.until, pair)
-    return Reach(key, rule, pair, first_us, last_us, from_us, base_us, to_us, over_us, until, start)
-
-
-def agrees(reach: Reach, replay: Replay, told: Sequence[Told]) -> bool:
-    """Whether at the end of the reach what should have been told is as what was told."""
-    if reach.to_us == FOREVER_US:
-        return True
-    off_us = reach.rule.condition.delays_us[1]
-    across = [one for one in standing(told) if one.begin_time < reach.to_us <= cleared(one, off_us)]
-    if replay.condition.phase == NORMAL:
-        return not across
-    last = across[-1] if across else None
-    return replay.condition.phase == ACTIVE and last is not None and last.active_time < reach.to_us <= last.end_time
-
-
-def standing(told: Sequence[Told]) -> list[Told]:
-    """Those that are not retracted."""
-    return [one for one in told if one.state != RETRACTED]
-
-
-def cleared(told: Told, off_us: int) -> int:
-    """When the end of an alert was told, or was to be (event time)."""
-    return told.end_time if told.end_time == FOREVER_US else max(told.end_time + off_us, told.active_time)
 
 
 class Back:
@@ -115,6 +29,7 @@ class Back:
         self,
         reaches: Sequence[Reach],
         told: Mapping[Key, Sequence[Told]],
+        kept: Mapping[Key, Kept],
         compiled: Compiled,
         index: pl.DataFrame,
         log: Span,
@@ -126,6 +41,7 @@ class Back:
         self.reaches = {reach.key: reach for reach in reaches}
         self.settled: set[Key] = set()
         self._told = told
+        self._kept = kept
         self._index = index
         bucket: Integers = index["bucket"].to_numpy()
         self._oldest_us = int(bucket.min()) * BUCKET_US if bucket.size else NEVER_US
@@ -168,19 +84,20 @@ class Back:
 
     def pasts(self, heard: pl.DataFrame, past_us: int, keys: Sequence[Key]) -> tuple[dict[Key, Past], pl.DataFrame]:
         """The pasts of `keys`, and anchors of rates (pair, event_time, value, birth); `heard`: readings since."""
-        since = heard.filter(pl.col("_offset") >= self.log.end)
+        newer = heard.filter(pl.col("_offset") >= self.log.end)
         mine = np.zeros(self.compiled.slots + 1, np.bool_)
         mine[self.compiled.pair_slot[[self.reaches[key].pair for key in keys]]] = True
-        rows = pl.concat([self.rows, since.select(_COLUMNS)], rechunk=False)
+        rows = pl.concat([self.rows, newer.select(_COLUMNS)], rechunk=False)
         known = sort_known(rows.filter(pl.Series(mine[self.compiled.slot(rows["signal_id"])])), self.compiled)
-        judged, firsts = judge_sorted(known.filter(pl.col("quality") < BAD), self.compiled, past_us)
+        since = _since(self.reaches[key] for key in keys)
+        judged, firsts = judge_sorted(known.filter(pl.col("quality") < BAD), self.compiled, past_us, since)
         time = pl.col("event_time")
         found = {}
         for key in keys:
             reach = self.reaches[key]
             inside = time.is_between(reach.from_us, reach.to_us, closed="left")
             own = _part(known, "_slot", int(self.compiled.pair_slot[reach.pair])).filter(inside)
-            found[key] = Past(_part(judged, "pair", reach.pair).filter(inside), own)
+            found[key] = Past(_part(judged, "pair", reach.pair).filter(inside), own, at_once=reach.of_change)
         return found, firsts
 
     def _blocks(self) -> Integers:
@@ -206,8 +123,9 @@ class Back:
         for key in open_keys:
             reach = self.reaches[key]
             earlier = reach.over_us and self._short_of_anchor(reach, firsts)
+            past, told = pasts[key], self._told.get(key, ())
             later = reach.to_us < FOREVER_US and not (
-                agrees(reach, reach.replay(pasts[key], FOREVER_US), self._told.get(key, ()))
+                agrees(reach, past, reach.replay(past, FOREVER_US), told, self._kept.get(key))
                 and self._rates_follow(reach, firsts)
             )
             if earlier:
@@ -232,6 +150,13 @@ class Back:
         after = (reach.last_us // reach.over_us + 1) * reach.over_us
         inside = pl.col("event_time").is_between(after, reach.to_us, "left")
         return firsts.filter(pl.col("pair") == reach.pair, inside).height > 0
+
+
+def _since(reaches: Iterable[Reach]) -> pl.DataFrame:
+    """From when on rules on changes judge, and what they had told last by then (`chunk.judge_sorted`)."""
+    rows = [(one.pair, one.from_us, one.value, None, None) for one in reaches if one.of_change]
+    schema = {"pair": pl.Int64(), "since_us": pl.Int64(), "anchor_value": pl.Float64()}
+    return pl.DataFrame(rows, {**schema, "before_time": pl.Int64(), "before_value": pl.Float64()}, orient="row")
 
 
 def _part(rows: pl.DataFrame, column: str, value: int) -> pl.DataFrame:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from streams.core.alert.late.back import Reach, cleared
 from streams.core.alert.late.match import match
+from streams.core.alert.late.reach import Reach, cleared
 from streams.core.alert.late.replay import Excursion, Past, Replay
 from streams.core.alert.late.sentence import LATE, MERGED, RETRACTED, STANDS
 from streams.core.alert.late.tables import Told
@@ -74,7 +74,8 @@ class Correction:
             self._new(condition, excursion, taken.get(condition.alert_id), cause)
             return
         condition.annunciated = was.annunciated
-        if (excursion.begin, excursion.active, end) != (was.begin_time, was.active_time, was.end_time):
+        other = self.reach.of_change and condition.limit != was.limit
+        if other or (excursion.begin, excursion.active, end) != (was.begin_time, was.active_time, was.end_time):
             if end == FOREVER_US > was.end_time:
                 condition.annunciated = self.stands and not self._behind()
             self._revise(condition, excursion, LATE, was)
@@ -105,7 +106,8 @@ class Correction:
         )  # fmt: skip
         condition.alert_id = alert_id if was is None else was.alert_id
         condition.revision = revision
-        same = known is not None and known.begin_time == begin
+        # What a change was measured from is another, where a late reading lies before it.
+        same = known is not None and known.begin_time == begin and not self.reach.of_change
         condition.limit = known.limit if known is not None and same else self.past.limit(begin)
         seen = self.past.reading(begin, inclusive=True)
         condition.begin_evidence = "" if seen is None else seen.evidence
@@ -186,9 +188,10 @@ def _present(correction: Correction, replay: Replay, live: Condition | None, tol
         ended = [*correction.alerts, *(one.condition for one in correction.transitions)]
         if live is not None and (live.phase != NORMAL or not ended):
             ended.append(live)
-        if not ended or (live is not None and live.phase == NORMAL and live.begin_time > ended[-1].begin_time):
+        latest = max(ended, key=lambda one: (one.begin_time, one.revision), default=None)
+        if latest is None or (live is not None and live.phase == NORMAL and live.begin_time > latest.begin_time):
             return None
-        subject = replace(max(ended, key=lambda one: (one.begin_time, one.revision)))
+        subject = replace(latest)
     subject.phase, subject.due = final.phase, final.due
     if final.phase != NORMAL:
         subject.begin_time, subject.active_time = final.begin_time, final.active_time

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
 
 from streams.core.alert.book import Book, Key
-from streams.core.alert.late.back import Back, Reach, agrees, cleared
+from streams.core.alert.late.back import Back
+from streams.core.alert.late.changes import anchors_after, kept_by_pair
 from streams.core.alert.late.correct import Correction, in_line
+from streams.core.alert.late.reach import Kept, Reach, agrees, cleared
 from streams.core.alert.late.replay import Past, Replay
 from streams.core.alert.late.sentence import RETRACTED
 from streams.core.alert.late.tables import HEARD, TOLD, WAITING, Told, told_of
@@ -39,11 +41,11 @@ class Corrected:
 
 def looked(back: Back, state: Tables, walk: Walk, moment: Moment) -> Corrected:
     """Correct what can be decided now; the rest waits on. `walk`: the conditions at present."""
-    compiled, book = walk.compiled, walk.book
+    compiled = walk.compiled
     waiting = {(row["rule_id"], row["signal_id"]): row for row in state[WAITING.name].iter_rows(named=True)}
     # Where the dictionary is another by now, all begins again.
     keys = [key for key in back.following() if key in waiting and back.compiled is compiled]
-    done = Corrected(book)
+    done = Corrected(walk.book)
     gone = [key for key in back.lost if key in waiting]
     done.counts["corrections", "unavailable"] += len(gone)
     later: list[dict[str, Any]] = []
@@ -52,11 +54,8 @@ def looked(back: Back, state: Tables, walk: Walk, moment: Moment) -> Corrected:
             gone.append(key)
         else:
             later.append({**waiting[key], "after": moment.now_us + PATIENCE_US})
-    pasts: dict[Key, Past] = {}
-    if keys:
-        pasts, firsts = back.pasts(state[HEARD.name], walk.past_us, keys)
-        done.changes["anchor"] = Change(upsert=_anchors(firsts, [back.reaches[key] for key in keys], compiled))
-        book.load(keys)
+    kept = kept_by_pair(state["anchor"], state[WAITING.name])
+    pasts = _read(done, back, keys, kept, state, walk) if keys else {}
     told = told_by_pair(state)
     for key in keys:
         reach, row = back.reaches[key], waiting[key]
@@ -65,7 +64,7 @@ def looked(back: Back, state: Tables, walk: Walk, moment: Moment) -> Corrected:
         replay = reach.replay(pasts[key], clock_us)
         correction = Correction(reach, pasts[key], row["first_offset"], walk.past_us)
         own = [one for one in pair_told if one.state != PENDING]
-        if not agrees(reach, replay, pair_told) or not correction.tell(replay, own):
+        if not agrees(reach, pasts[key], replay, pair_told, kept.get(key)) or not correction.tell(replay, own):
             wait_us = 0 if replay.condition.due is None else replay.condition.due - clock_us
             later.append({**row, "after": moment.now_us + min(max(wait_us, QUIET_US), PATIENCE_US)})
             continue
@@ -77,6 +76,18 @@ def looked(back: Back, state: Tables, walk: Walk, moment: Moment) -> Corrected:
     if back.left():
         done.changes.pop(HEARD.name)
     return done
+
+
+def _read(
+    done: Corrected, back: Back, keys: Sequence[Key], kept: Mapping[Key, Kept], state: Tables, walk: Walk
+) -> dict[Key, Past]:
+    """The pasts of these pairs; their conditions are loaded, what is measured next is measured from what was read."""
+    pasts, firsts = back.pasts(state[HEARD.name], walk.past_us, keys)
+    reaches = [back.reaches[key] for key in keys]
+    anchors = pl.concat([_anchors(firsts, reaches, walk.compiled), anchors_after(reaches, pasts, kept)])
+    done.changes["anchor"] = Change(upsert=anchors)
+    done.book.load(keys)
+    return pasts
 
 
 def _changed(done: Corrected, state: Tables, gone: Sequence[Key], later: list[dict[str, Any]]) -> None:
@@ -142,11 +153,9 @@ def _told_until(reach: Reach, told: Sequence[Told]) -> int:
     return max(times, default=NEVER_US)
 
 
-def _anchors(firsts: pl.DataFrame, reaches: Sequence[Reach], compiled: Compiled) -> pl.DataFrame | None:
+def _anchors(firsts: pl.DataFrame, reaches: Sequence[Reach], compiled: Compiled) -> pl.DataFrame:
     """Rows of the table of anchors, of rates whose past was read up to the present."""
     pairs = [reach.pair for reach in reaches if reach.over_us and reach.to_us == FOREVER_US]
-    if not pairs:
-        return None
     own = firsts.filter(pl.col("pair").is_in(pairs))
     before = [pl.col(name).shift(1).over("pair").alias(f"before_{name}") for name in ("event_time", "value")]
     last = own.with_columns(before).unique("pair", keep="last").join(compiled.known, on="pair")

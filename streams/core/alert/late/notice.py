@@ -7,7 +7,7 @@ not say so: all others agree with what was told. So what merely comes a little o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,14 +18,26 @@ from streams.core.alert.state import Condition
 from streams.core.times import FOREVER_US
 
 NOTICED: Final = pl.Schema({"pair": pl.Int64(), "event_time": pl.Int64(), "_offset": pl.Int64()})
-SPELLS: Final = pl.Schema({"pair": pl.Int64(), "begin": pl.Int64(), "end": pl.Int64()})
+SPELLS: Final = pl.Schema({"pair": pl.Int64(), "begin": pl.Int64(), "end": pl.Int64(), "limit": pl.Float64()})
+
+
+class Overdue(NamedTuple):
+    """Late readings of rules that measure from others.
+
+    `noticed`: those (NOTICED) that matter. `anchors`: pair and ANCHORS where they change.
+    """
+
+    noticed: pl.DataFrame
+    anchors: pl.DataFrame
 
 
 def spells(told: pl.DataFrame, conditions: Iterable[Condition], compiled: Compiled) -> pl.DataFrame:
     """Times (SPELLS, by begin) for which alerts are told or may yet be; `end` is FOREVER_US where it is open."""
-    over = told.filter(pl.col("state") == "cleared").select("rule_id", "signal_id", begin="begin_time", end="end_time")
+    over = told.filter(pl.col("state") == "cleared").select(
+        "rule_id", "signal_id", begin="begin_time", end="end_time", limit="limit"
+    )
     rows = [
-        (one.rule_id, one.signal_id, one.begin_time, FOREVER_US if one.end_time is None else one.end_time)
+        (one.rule_id, one.signal_id, one.begin_time, FOREVER_US if one.end_time is None else one.end_time, one.limit)
         for one in conditions
     ]
     both = pl.concat([over, pl.DataFrame(rows, schema=over.schema, orient="row")])

@@ -11,11 +11,14 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from streams.core.alert.chunk import ANCHORS, Judged
-from streams.core.alert.late.back import Back, reach_of
+from streams.core.alert.change import ANCHORS
+from streams.core.alert.chunk import Judged
+from streams.core.alert.late.back import Back
+from streams.core.alert.late.changes import kept_by_pair, overdue_changes
 from streams.core.alert.late.looked import PATIENCE_US, QUIET_US, Corrected, looked, told_by_pair
 from streams.core.alert.late.notice import NOTICED, noticed, spells
 from streams.core.alert.late.rates import overdue_rates
+from streams.core.alert.late.reach import reach_of
 from streams.core.alert.late.tables import HEARD, SINCE, TOLD, WAITING
 from streams.core.alert.rule import Rule
 from streams.core.alert.rule_match import Compiled
@@ -58,12 +61,13 @@ class Late:
         if judged.overdue.height:
             known = spells(told, walk.book.open(), compiled)
             found.append(noticed(judged, compiled, known, walk.past_us))
-            if compiled.rates.height:
+            if compiled.rates.height or compiled.changing.height:
                 carried = anchors_by_pair(state["anchor"], compiled)
                 anchors = pl.concat([judged.anchors.select(carried.columns), carried]).unique("pair", keep="first")
-                rates = overdue_rates(judged.overdue, compiled, anchors, known)
-                taken = rates.anchors
-                found.append(rates.noticed)
+                for overdue in (overdue_rates, overdue_changes):
+                    late = overdue(judged.overdue, compiled, anchors, known)
+                    taken = pl.concat([taken, late.anchors])
+                    found.append(late.noticed)
         rows = pl.concat(found)
         if not rows.height:
             return Noticed(changes, {}, taken)
@@ -100,17 +104,17 @@ class Late:
         select: Callable[[pl.DataFrame], pl.DataFrame],
     ) -> Back:
         """Begin with what has waited longest."""
-        told = told_by_pair(state)
+        told, kept = told_by_pair(state), kept_by_pair(state["anchor"], state[WAITING.name])
         reaches = [
-            reach_of((rule_id, signal_id), first_us, last_us, told.get((rule_id, signal_id), ()), compiled)
-            for rule_id, signal_id, first_us, last_us in _ready(state[WAITING.name], moment)
+            reach_of(key, first_us, last_us, told.get(key, ()), compiled, kept.get(key))
+            for *pair, first_us, last_us in _ready(state[WAITING.name], moment)
             .sort("since")
             .head(MOST)
             .select(*_KEY, "first_time", "last_time")
             .iter_rows()
-            if (rule_id, signal_id) in compiled.pair_number
+            if (key := (str(pair[0]), str(pair[1]))) in compiled.pair_number
         ]
-        return Back(reaches, told, compiled, state[INDEX.name], log, select)
+        return Back(reaches, told, kept, compiled, state[INDEX.name], log, select)
 
     def looked(self, back: Back, state: Tables, walk: Walk, moment: Moment) -> Corrected:
         """Correct what can be decided now; the rest waits on. `walk`: the conditions at present."""

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from streams.core.alert.chunk import ANCHORS
-from streams.core.alert.late.notice import NOTICED
+from streams.core.alert.change import ANCHORS
+from streams.core.alert.late.notice import NOTICED, Overdue
 from streams.core.alert.rule_match import Compiled
 
 
@@ -24,20 +24,13 @@ class Anchor(NamedTuple):
     born: bool
 
 
-class Rates(NamedTuple):
-    """`noticed`: late readings (NOTICED) that matter. `anchors`: pair and ANCHORS where they change."""
-
-    noticed: pl.DataFrame
-    anchors: pl.DataFrame
-
-
-def overdue_rates(overdue: pl.DataFrame, compiled: Compiled, anchors: pl.DataFrame, known: pl.DataFrame) -> Rates:
+def overdue_rates(overdue: pl.DataFrame, compiled: Compiled, anchors: pl.DataFrame, known: pl.DataFrame) -> Overdue:
     """Judge late readings by rules on rates; `anchors` (pair, ANCHORS) are those after the chunk, `known` is SPELLS."""
     rows = overdue.join(compiled.rates, on="slot").filter(
         pl.col("value").is_not_null(), pl.col("event_time").is_between("valid_from", "valid_to", closed="left")
     )
     if not rows.height:
-        return Rates(pl.DataFrame(schema=NOTICED), pl.DataFrame(schema={"pair": pl.Int64(), **ANCHORS}))
+        return Overdue(pl.DataFrame(schema=NOTICED), pl.DataFrame(schema={"pair": pl.Int64(), **ANCHORS}))
     rows = rows.join(anchors, on="pair", how="left", maintain_order="left")
     rows = rows.filter((~_follows("anchor") & ~_follows("before")) | pl.col("birth"))
     ends = dict(known.group_by("pair").agg(pl.col("end").max()).iter_rows())
@@ -52,7 +45,7 @@ def overdue_rates(overdue: pl.DataFrame, compiled: Compiled, anchors: pl.DataFra
         elif after != (first, last):
             now[pair] = after
     changed = [(pair, last.time, last.value, last.born, first.time, first.value) for pair, (first, last) in now.items()]
-    return Rates(
+    return Overdue(
         pl.DataFrame(matter, schema=NOTICED, orient="row"),
         pl.DataFrame(changed, schema={"pair": pl.Int64(), **ANCHORS}, orient="row"),
     )

@@ -14,6 +14,7 @@ import polars as pl
 
 from streams.core.alert import state as alert_state
 from streams.core.alert.rule import Rule
+from streams.core.alert.rule_condition import CHANGE
 from streams.core.alert.rule_match import Compiled, Integers, Mask
 from streams.core.alert.state import Condition, Reading, Transition
 from streams.core.alert.walk import limit_of, reading_of
@@ -71,6 +72,9 @@ def replayed(
         else:
             alert_state.ended(condition, event_time, off_us)
         told += alert_state.advance(condition, event_time, NEVER_US, None)
+        if holds and rule.type == CHANGE:
+            alert_state.ended(condition, event_time, off_us)
+            told += alert_state.advance(condition, event_time, NEVER_US, None)
     told += _passed(condition, clock_us, until)
     found: dict[int, Excursion] = {}
     if begin is not None:
@@ -99,10 +103,12 @@ class Past:
     """The judged readings of one pair by time, as what transitions rest on.
 
     `judged`: rows of `chunk.judge_sorted` of the pair; `known`: all readings of its signal by time, also bad ones.
+    `at_once`: each reading that says that the condition holds is an end, too (rules on changes).
     """
 
-    def __init__(self, judged: pl.DataFrame, known: pl.DataFrame) -> None:
+    def __init__(self, judged: pl.DataFrame, known: pl.DataFrame, *, at_once: bool = False) -> None:
         self._judged = judged
+        self._at_once = at_once
         self._time: Integers = judged["event_time"].to_numpy()
         self._unknown = _unknown(known)
         self._offsets: Integers = known["_offset"].to_numpy()
@@ -113,8 +119,16 @@ class Past:
         """What readings decide and of which line, where it is not what the one before had decided."""
         decided = self._judged.filter(pl.col("holds").is_not_null())
         said = pl.struct("holds", pl.col("work_center").cast(pl.String))
-        changed = decided.filter(said.ne_missing(said.shift(1)))
+        changed = decided.filter("holds" if self._at_once else said.ne_missing(said.shift(1)))
         return list(changed.select("event_time", "holds", pl.col("work_center").cast(pl.String)).iter_rows())
+
+    def told_last(self, before: float | None) -> float | None:
+        """The value that a rule on changes told last, or its first; `before`: the one before these readings."""
+        if not self._judged.height:
+            return before
+        row = self._judged.row(-1, named=True)
+        value: float = row["value"] if row["holds"] or row["high"] is None else row["high"]
+        return value
 
     def row(self, event_time: int, *, inclusive: bool) -> dict[str, Any] | None:
         """The last judged reading before (or, `inclusive`, at) a time."""

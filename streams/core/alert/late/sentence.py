@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.core.alert.rule import EVENT
+from streams.core.alert.rule_condition import CHANGE
 from streams.core.alert.sentence import NOBODY, Facts, clock, sentence
 from streams.core.alert.state import Was
 
@@ -47,19 +49,23 @@ def _changes(facts: Facts, was: Was) -> str:
             changed.append(f"it ended at {end}, and does not stand any longer")
         else:
             changed.append(f"it ended at {end}, not {before}")
-    return " and ".join(changed) or "it is told anew"
+    other = "it was changed from another value" if facts.type == CHANGE else "it is told anew"
+    return " and ".join(changed) or other
 
 
 def _withdrawn(facts: Facts, cause: str | None) -> str:
     begin = clock(facts.begin_us, facts.told_us)
-    told = f"{begin} on" if facts.end_us is None else f"{begin} to {clock(facts.end_us, facts.told_us)}"
+    told = f"from {begin} on" if facts.end_us is None else f"from {begin} to {clock(facts.end_us, facts.told_us)}"
+    told = f"at {begin}" if facts.end_us == facts.begin_us else told
     where = f" at {facts.where}" if facts.where else ""
-    text = f"{facts.name}{where}: {facts.kind} {facts.title!r}, told from {told}, "
+    text = f"{facts.name}{where}: {facts.kind} {facts.title!r}, told {told}, "
     if facts.reason == MERGED:
         text += f"is part of {cause}: late readings show that it had not ended in between"
     else:
         text += "is retracted: late readings show that its condition did not hold, or not for its delay"
     text = text[:1].upper() + text[1:]
+    if facts.kind == EVENT:
+        return f"{text}."
     if facts.backlog:
         return f"{text}; nobody was called."
     called = f"{facts.owner}, who was called for it" if facts.owner else "who was called for it"
