@@ -23,7 +23,8 @@ from streams.core.sequence.tables import KEPT, KEPT_TABLE, MATCH, MATCH_TABLE, S
 from streams.core.stage import Change, Moment, Tables
 from streams.core.times import DAY_US, FOREVER_US, HOUR_US, NEVER_US
 
-LATENESS_US: Final = DAY_US
+# A week: after an outage partitions of one site pass each other by as much as they have to catch up with.
+LATENESS_US: Final = 7 * DAY_US
 HORIZON_US: Final = 35 * DAY_US
 # What is not needed any more goes so often (event time), as all that is kept is looked at for it.
 FORGET_US: Final = 6 * HOUR_US
