@@ -47,8 +47,8 @@ RULES: Final = Path(__file__).parent
 SERVICES: Final = ("route", "correlate")
 WATCHED: Final = (topology.EVIDENCE, topology.ALERT, topology.REJECTED)
 SETTINGS: Final[Mapping[str, str | int]] = {"partitions": 2, "rules_dir": str(RULES), "commit_interval_ms": 20}
-# Partitions of errors pass each other, and evidence may come a week late, no more: so many hours are under way at once. A
-# plant has that from the clock; here a year passes in a minute.
+# Partitions of errors pass each other, and evidence may come a week late, no more: so much is under way at once: a
+# plant has that from the clock, here a year passes in a minute.
 AT_ONCE_US: Final = 6 * 24 * HOUR_US
 # Nothing comes for so long while something is awaited: it will not come.
 STALL_S: Final = 120.0
