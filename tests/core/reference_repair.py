@@ -24,10 +24,9 @@ def repairs(rows: Sequence[Row]) -> dict[Key, Sums]:
             newest[row["incident_id"]] = row
     sums: dict[Key, Sums] = {}
     orders = set()
-    for row in sorted(newest.values(), key=lambda row: (row["fault_at"], row["incident_id"])):
-        if row["state"] != "closed" or row["verdict"] == "expected":
-            continue
-        by = row["repaired_source"] or row["arrived_source"] or row["verified_source"]
+    counted = [row for row in newest.values() if row["state"] == "closed" and row["verdict"] != "expected"]
+    for row in sorted((one for row in counted for one in failures(row)), key=lambda row: row["at"]):
+        by = row["by"]
         if by and (row["site"], by) in orders:
             continue
         orders.add((row["site"], by))
@@ -41,3 +40,17 @@ def repairs(rows: Sequence[Row]) -> dict[Key, Sums]:
             else:
                 sums[key] = (total + Fraction(round(row[field] * 1_000_000), 1_000_000), events + 1, excluded)
     return sums
+
+
+def failures(row: Row) -> list[Row]:
+    """The failure of an incident, and what other orders repaired in it; what repaired nothing comes last."""
+    by = row["repaired_source"] or row["arrived_source"] or row["verified_source"]
+    found = [{**row, "by": by, "at": (False, row["fault_at"], row["incident_id"], by or "")}]
+    for one in row["repairs"] or []:
+        fault = one["fault_at"] if one["fault_at"] is not None else row["begin_time"]
+        by = f"work_order:{one['work_order']}"
+        where = {f"failed_{name}": one[name] for name in ("work_center", "work_unit", "asset_id")}
+        said = {name: one[name] for name in ("failure_mode", "down_s", "repair_s")}
+        at = (one["fault_at"] is None, fault, row["incident_id"], by)
+        found.append({**row, **where, **said, "fault_at": fault, "by": by, "at": at})
+    return found

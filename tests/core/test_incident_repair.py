@@ -111,6 +111,18 @@ def test_without_a_place() -> None:
 
 
 SECONDS = st.none() | st.integers(0, 10**12).map(lambda us: us / SECOND)
+FURTHER = st.fixed_dictionaries(
+    {
+        "work_order": st.sampled_from("1256"),
+        "work_center": st.sampled_from((None, "line-1")),
+        "work_unit": st.sampled_from((None, "u2")),
+        "asset_id": st.sampled_from((None, "capper")),
+        "failure_mode": st.sampled_from((None, "worn")),
+        "fault_at": st.none() | st.integers(0, 70).map(lambda days: OCTOBER + days * 24 * HOUR),
+        "down_s": SECONDS,
+        "repair_s": SECONDS,
+    }
+)
 INCIDENTS = st.lists(
     st.fixed_dictionaries(
         {
@@ -127,6 +139,7 @@ INCIDENTS = st.lists(
             "arrived_source": st.sampled_from((None, "work_order:4")),
             "down_s": SECONDS,
             "repair_s": SECONDS,
+            "repairs": st.none() | st.lists(FURTHER, max_size=2, unique_by=lambda one: one["work_order"]),
         }
     ),
     max_size=12,

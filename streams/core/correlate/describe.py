@@ -15,6 +15,7 @@ import polars as pl
 from streams.core.context import Context
 from streams.core.correlate import around, causes, clocks, happened, intake, orders
 from streams.core.correlate.around import Assets, Row
+from streams.core.correlate.further import further
 from streams.core.correlate.orders import Order
 from streams.core.correlate.sentence import facts, rank, sentence
 from streams.core.correlate.weights import DEFAULT, Weights
@@ -83,6 +84,7 @@ def describe(
         "kpis": kpis(rows),
         "causes": causes.ranked(candidates, weights),
         **repair.fields,
+        "repairs": further(rows, work, order, high_us, assets),
         "context_missing": _missing(rows, repair.doubts, bool(ran), order, position),
     }
     said = facts(rows, payload, order, orders.newest_repair(work, begin_us, high_us))

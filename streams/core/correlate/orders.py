@@ -147,16 +147,17 @@ def repairing(orders: list[Order], fault_us: int, until_us: int) -> Order | None
         begin_us = order.span.begin_us
         return order.near, begin_us < fault_us, abs(begin_us - fault_us), order.row["order_id"]
 
-    return min(_repairs(orders, fault_us, until_us), key=rank, default=None)
+    return min(repairs(orders, fault_us, until_us), key=rank, default=None)
 
 
 def newest_repair(orders: list[Order], fault_us: int, until_us: int) -> Order | None:
     """Of the orders that `repairing` chooses from the one that began last: what failed again is repaired again."""
-    found = _repairs(orders, fault_us, until_us)
+    found = repairs(orders, fault_us, until_us)
     return max(found, key=lambda order: (order.span.begin_us, order.row["order_id"]), default=None)
 
 
-def _repairs(orders: list[Order], fault_us: int, until_us: int) -> list[Order]:
+def repairs(orders: Sequence[Order], fault_us: int, until_us: int) -> list[Order]:
+    """Corrective orders on the asset or its machine with a clock, at work from the fault to `until_us`."""
     return [
         order
         for order in orders

@@ -2,7 +2,8 @@
 
 ISO counts the whole down state due to failure (fault to repaired), SMRP from the arrival of the technician on. Both are
 the mean per failure event, sum / FE (STANDARDS: publish which divisor is used; the 2014 text of ISO 22400-2 is said to
-print FE + 1). Failures of which a clock is absent or imprecise are left out, and counted.
+print FE + 1). Each order that repaired something within an incident is one of them.
+Failures of which a clock is absent or imprecise are left out, and counted.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _ELEMENTS: Final = (
     *("pbt_s", "apt_s", "aust_s", "adet_s", "adot_s", "planned_down_s", "no_shift_s", "unknown_s"),
     *("pri_pq_s", "pri_gq_s", "pq", "gq", "rq"),
 )
+_OF_INCIDENT: Final = ("incident_id", "site", "tenant")
+_WHERE: Final = ("work_center", "work_unit", "asset_id")
 # A row of ops.kpi.v1.
 KPI: Final = pl.Schema(
     {
@@ -58,7 +61,8 @@ def repair_kpis(closed: pl.DataFrame) -> pl.DataFrame:
     """Rows of ops.kpi.v1, two per place, asset, failure mode and month (UTC, of the fault), sorted by kpi_id.
 
     `closed`: rows of ops.incident.v1; of an incident the highest revision counts, if it is closed. Each is a failure
-    event, unless a work order or change made it expected; those that one work order repaired are one, the first.
+    event, unless a work order or change made it expected, and so is each of its `repairs`; those that one work order
+    repaired are one, the first.
     value = repair_s / failure_events (s), null where all are excluded; coverage = the share that is not.
     """
     failures = _failures(closed)
@@ -95,24 +99,42 @@ def repair_kpis(closed: pl.DataFrame) -> pl.DataFrame:
 def _failures(closed: pl.DataFrame) -> pl.DataFrame:
     """Failure events, with their place and month."""
     newest = closed.sort("revision", "incident_id").unique("incident_id", keep="last", maintain_order=True)
+    newest = newest.filter(pl.col("state") == "closed", pl.col("verdict") != "expected")
     repaired = pl.coalesce(
         "repaired_source", "arrived_source", "verified_source", pl.lit("incident:") + pl.col("incident_id")
     )
-    fault = pl.coalesce("fault_at", "begin_time")
+    own = newest.select(
+        *_OF_INCIDENT,
+        *(pl.col(f"failed_{name}").alias(name) for name in _WHERE),
+        *("failure_mode", "down_s", "repair_s"),
+        _by=repaired,
+        _fault=pl.coalesce("fault_at", "begin_time"),
+        _spare=pl.lit(value=False),
+    )
     rows = (
-        newest.filter(pl.col("state") == "closed", pl.col("verdict") != "expected")
-        .with_columns(_by=repaired, _fault=fault)
-        .sort("_fault", "incident_id")
+        pl.concat([own, _further(newest).select(own.columns)])
+        # An order that repaired nothing here may have repaired something in another incident.
+        .sort("_spare", "_fault", "incident_id", "_by", maintain_order=True)
         .unique(["site", "_by"], keep="first", maintain_order=True)
     )
     months = [_month(us) for us in rows["_fault"]]
     return rows.with_columns(
-        work_center=pl.col("failed_work_center").fill_null(""),
-        work_unit=pl.col("failed_work_unit").fill_null(""),
-        asset_id="failed_asset_id",
+        pl.col("work_center", "work_unit").fill_null(""),
         period_id=pl.Series([name for name, _, _ in months], dtype=pl.String),
         period_start=pl.Series([begin for _, begin, _ in months], dtype=pl.Int64),
         period_end=pl.Series([end for _, _, end in months], dtype=pl.Int64),
+    )
+
+
+def _further(newest: pl.DataFrame) -> pl.DataFrame:
+    """Failures that other orders repaired within these incidents; what is excluded has no times, and counts so."""
+    rows = newest.select(*_OF_INCIDENT, "begin_time", _one="repairs").explode(
+        "_one", empty_as_null=False, keep_nulls=False
+    )
+    return rows.unnest("_one").with_columns(
+        _by=pl.lit("work_order:") + pl.col("work_order"),
+        _fault=pl.coalesce("fault_at", "begin_time"),
+        _spare=pl.col("fault_at").is_null(),
     )
 
 

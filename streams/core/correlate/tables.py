@@ -64,6 +64,15 @@ CAUSE: Final = pl.Struct(
         "evidence": _TEXTS,
     }
 )
+# What an order repaired within an incident besides the order whose clocks the incident has.
+REPAIR: Final = pl.Struct(
+    {
+        **dict.fromkeys(("work_order", "work_center", "work_unit", "asset_id", "failure_mode"), _TEXT),
+        **dict.fromkeys(("fault_at", "arrived_at", "repaired_at"), _TIME),
+        **dict.fromkeys(("down_s", "repair_s"), pl.Float64()),
+        "excluded": _TEXT,
+    }
+)
 CLOCKS: Final = ("fault", "detected", "acknowledged", "arrived", "repaired", "verified")
 # A row of ops.incident.v1.
 INCIDENT: Final = pl.Schema(
@@ -96,6 +105,7 @@ INCIDENT: Final = pl.Schema(
         },
         "down_s": pl.Float64(),
         "repair_s": pl.Float64(),
+        "repairs": pl.List(REPAIR),
         "merged_into": _TEXT,
         "split_from": _TEXT,
         "message": _TEXT,
