@@ -39,6 +39,15 @@ def incidents(rows: Sequence[Row], context: Context, links: Links, describe: Des
     return found
 
 
+def unheard(found: dict[str, Row], days: int) -> dict[str, Row]:
+    """The same once sites have gone on for more than so many days: what stands is let go, the rest is as it was."""
+    said = f"; nothing was heard of it for {days} days, it is let go."
+    return {
+        name: row if row["state"] == "closed" else {**row, "state": "closed", "message": row["message"][:-1] + said}
+        for name, row in found.items()
+    }
+
+
 def newest(rows: Sequence[Row]) -> list[Row]:
     """Of each piece of evidence the highest revision, and of that the first; detected when any of them says."""
     best: dict[tuple[str, str], Row] = {}

@@ -18,6 +18,7 @@ from streams.core.correlate.lifecycle import (
     RETRACTED,
     STANDS,
     TRANSITIONS,
+    UNHEARD,
     Found,
     Told,
     proceed,
@@ -25,7 +26,7 @@ from streams.core.correlate.lifecycle import (
 )
 
 STATES = (ABSENT, OPEN, CLOSED, MERGED, RETRACTED)
-FINDINGS = (STANDS, OVER, ABSORBED, GONE)
+FINDINGS = (STANDS, OVER, ABSORBED, GONE, UNHEARD)
 
 
 def told(state: str, **fields: object) -> Told:
@@ -34,7 +35,7 @@ def told(state: str, **fields: object) -> Told:
 
 
 def found(what: str) -> Found:
-    living = what in {STANDS, OVER}
+    living = what in {STANDS, OVER, UNHEARD}
     return Found(
         what,
         5,
@@ -61,9 +62,10 @@ def test_each_pair_tells_what_the_table_says(state: str, what: str) -> None:
 
 
 def test_what_is_dead_stays_so_unless_it_has_members_again() -> None:
-    """Neither a merged nor a retracted incident is told once more; nothing is told of what never was."""
+    """Neither a merged nor a retracted incident is told once more, nor what is not open let go, nor what never was."""
     dead = {(state, what) for state in (MERGED, RETRACTED) for what in (ABSORBED, GONE)}
     assert {(state, what) for state in STATES for what in FINDINGS} - TRANSITIONS.keys() == dead | {
+        *((state, UNHEARD) for state in (ABSENT, CLOSED, MERGED, RETRACTED)),
         (ABSENT, ABSORBED),
         (ABSENT, GONE),
     }

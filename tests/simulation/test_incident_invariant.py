@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.core.correlate.describe import describe
-from tests.core.correlate_scene import MINUTE, SITE, T0, Row, Run, alert, asset, context, event, links
-from tests.core.reference_correlate import incidents
+from tests.core.correlate_scene import DAY, MINUTE, SITE, T0, Row, Run, alert, asset, context, event, links
+from tests.core.reference_correlate import incidents, unheard
 
 ASSETS = ("filler", "filler/valve", "capper", "labeller")
 TIMES = st.integers(0, 60).map(lambda step: step * 6.0)
@@ -106,7 +106,10 @@ def evidence(draw: st.DrawFn) -> list[Row]:
 def test_incidents_are_a_function_of_evidence_and_context(
     rows: list[Row], told: dict[str, list[dict[str, Any]]], chance: Any, small: bool, known: bool
 ) -> None:
-    """Any order, split, repeat, restart and loss, context at any time: the same incidents, word for word."""
+    """Any order, split, repeat, restart and loss, context at any time: the same incidents, word for word.
+
+    Forty days on what still stands was let go, the rest is as it was told, and nothing of it is kept.
+    """
     made = links(span_s=3600, members=3) if small else links()
     arriving = rows + chance.sample(rows, len(rows) // 3)
     chance.shuffle(arriving)
@@ -132,4 +135,8 @@ def test_incidents_are_a_function_of_evidence_and_context(
     if not known:
         run.context = context(version + 1, **told)
     run.rest()
-    assert run.living() == incidents(rows, run.context, made, describe)
+    expected = incidents(rows, run.context, made, describe)
+    assert run.living() == expected
+    run.give(*(event("far", 40 * DAY / MINUTE, site=site) for site in (SITE, "site-2")))
+    assert run.living() == unheard(expected, 35)
+    assert {name: run.state[name].height for name in ("evidence", "member")} == {"evidence": 2, "member": 0}

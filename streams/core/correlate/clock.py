@@ -36,6 +36,11 @@ def hear(ledger: Ledger, frame: pl.DataFrame, now_us: int) -> None:
     ledger.upsert(SITE_TABLE, rows)
 
 
+def begun(frame: pl.DataFrame, before: Mapping[str, int]) -> dict[str, int]:
+    """Where the sites of a chunk were: by their clocks, or at its first event time where they were never heard."""
+    return dict(frame.group_by("site").agg(pl.col("event_time").min()).iter_rows()) | dict(before)
+
+
 def clocks(ledger: Ledger, disorder_us: int) -> dict[str, int]:
     """Event time that each site has reached."""
     reached = pl.max_horizontal("clock_us", pl.col("latest_us") - disorder_us)

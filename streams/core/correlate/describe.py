@@ -70,9 +70,8 @@ def describe(
         *(*happened.it_events(before, near, weights), *happened.ot_events(before, near, weights)),
         *(*causes.changes(changes, weights), *causes.work_orders(work, weights)),
     ]
-    position = _position(rows, begin_us, context)
+    position, repair = _position(rows, begin_us, context), clocks.repair(rows, before, order)
     ran = orders.production(context, rows, begin_us, until_us)[-NAMED:]
-    repair = clocks.repair(rows, before, order)
     payload = {
         **_head(rows, begin_us, None if until_us == FOREVER_US else until_us, assets),
         "position": position or next((row["position"] for row in rows if row["position"]), None),

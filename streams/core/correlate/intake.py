@@ -12,9 +12,10 @@ import polars as pl
 
 from streams.core.alert.rule import EVENT
 from streams.core.correlate.tables import EVIDENCE, EVIDENCE_TABLE, KEY, Ledger, under
-from streams.core.times import HOUR_US
+from streams.core.times import DAY_US, HOUR_US
 
 # Evidence of these domains makes an incident; of what is called "it" none does.
+HORIZON_US: Final = 35 * DAY_US
 DOMAINS: Final = ("process", "telemetry", "security", "prediction")
 # What of an alarm's transitions belongs together.
 ALARM: Final = ("site", "source_id", "type", "asset_id")
@@ -72,7 +73,10 @@ def limited(ledger: Ledger, came: pl.DataFrame) -> pl.DataFrame:
 
 
 def told(evidence: pl.DataFrame) -> pl.DataFrame:
-    """Evidence with `end_time` of alarms that are over: when their source first cleared them after their begin."""
+    """Evidence with `end_time` of alarms that are over: when their source first cleared them after their begin.
+
+    An end that comes later than the horizon is none: by then the alarm was let go (`unheard`).
+    """
     if not (evidence["kind"] == "alarm").any():
         return evidence
     alarm = pl.col("kind") == "alarm"
@@ -88,7 +92,13 @@ def told(evidence: pl.DataFrame) -> pl.DataFrame:
         .with_columns(blank)
         .sort("begin_time")
         .join_asof(
-            cleared, left_on="begin_time", right_on="_cleared", by=by, strategy="forward", check_sortedness=False
+            cleared,
+            left_on="begin_time",
+            right_on="_cleared",
+            by=by,
+            strategy="forward",
+            tolerance=HORIZON_US,
+            check_sortedness=False,
         )
         .sort("_row")
         .with_columns(

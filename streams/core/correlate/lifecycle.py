@@ -18,11 +18,12 @@ RETRACTED: Final = "retracted"
 LIVING: Final = (OPEN, CLOSED)
 
 # What there is now: members of which one stands or which are not over for long, members that are over, none any more
-# but in another incident, none any more.
+# but in another incident, none any more, members that stand and were not heard of for longer than the horizon.
 STANDS: Final = "stands"
 OVER: Final = "over"
 ABSORBED: Final = "absorbed"
 GONE: Final = "gone"
+UNHEARD: Final = "unheard"
 
 # (what was told, what there is): (what is told, why).
 TRANSITIONS: Final = {
@@ -32,6 +33,7 @@ TRANSITIONS: Final = {
     (OPEN, OVER): (CLOSED, "closed"),
     (OPEN, ABSORBED): (MERGED, "merged"),
     (OPEN, GONE): (RETRACTED, "retracted"),
+    (OPEN, UNHEARD): (CLOSED, "unheard"),
     (CLOSED, STANDS): (OPEN, "reopened"),
     (CLOSED, OVER): (CLOSED, "updated"),
     (CLOSED, ABSORBED): (MERGED, "merged"),

@@ -117,7 +117,7 @@ def _failures(closed: pl.DataFrame) -> pl.DataFrame:
         .sort("_spare", "_fault", "incident_id", "_by", maintain_order=True)
         .unique(["site", "_by"], keep="first", maintain_order=True)
     )
-    months = [_month(us) for us in rows["_fault"]]
+    months = [month(us) for us in rows["_fault"]]
     return rows.with_columns(
         pl.col("work_center", "work_unit").fill_null(""),
         period_id=pl.Series([name for name, _, _ in months], dtype=pl.String),
@@ -152,7 +152,7 @@ def _summed(failures: pl.DataFrame, kpi: str, field: str, model: str) -> pl.Data
     )
 
 
-def _month(time_us: int) -> tuple[str, int, int]:
+def month(time_us: int) -> tuple[str, int, int]:
     """Name, begin and end of the month (UTC) of an instant."""
     time = datetime.fromtimestamp(time_us // SECOND_US, tz=UTC)
     begin = datetime(time.year, time.month, 1, tzinfo=UTC)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import polars as pl
 
 from streams.core.correlate import lifecycle
 from streams.core.correlate.lifecycle import Told, written
-from streams.core.correlate.repair import repair_kpis
+from streams.core.correlate.repair import month, repair_kpis
 from streams.core.correlate.tables import REPAIR_TABLE, TOLD_TABLE, Ledger
 from streams.core.correlate.tell import records
 from streams.core.times import NEVER_US
@@ -30,8 +31,19 @@ def ended(ledger: Ledger, times: dict[str, int], horizon_us: int) -> bool:
     return bool((over & table["payload"].str.contains(_RUNNING, literal=True)).any())
 
 
-def repairs(ledger: Ledger, times: dict[str, int], horizon_us: int, now_us: int) -> pl.DataFrame:
-    """Rows of ops.kpi.v1 of what changed, written to the table. Periods that are beyond the horizon stay as told."""
+def lapse(before: Mapping[str, int], times: Mapping[str, int], horizon_us: int) -> bool:
+    """Whether a month gets beyond the horizon of a site between these clocks."""
+    return any(month(max(us - horizon_us, 0)) != month(max(times[site] - horizon_us, 0)) for site, us in before.items())
+
+
+def repairs(
+    ledger: Ledger, times: Mapping[str, int], horizon_us: int, now_us: int, before_us: Mapping[str, int] | None = None
+) -> pl.DataFrame:
+    """Rows of ops.kpi.v1 of what changed, written to the table. Periods that are beyond the horizon stay as told.
+
+    `before_us`: the clocks that say what is beyond it, where these have leapt since (sites without one: nothing is).
+    """
+    reached = times if before_us is None else before_us
     closed = ledger[TOLD_TABLE].filter(pl.col("state") == lifecycle.CLOSED)
     rows = repair_kpis(records([(Told(*row), "") for row in closed.rows()], now_us))
     before = {row["kpi_id"]: row for row in ledger[REPAIR_TABLE].to_dicts()}
@@ -43,7 +55,7 @@ def repairs(ledger: Ledger, times: dict[str, int], horizon_us: int, now_us: int)
         row["final"] = row["period_end"] <= times.get(row["site"], NEVER_US)
         payload = written({name: value for name, value in row.items() if name not in _OF_REVISION})
         last = before.get(kpi_id)
-        late = row["period_end"] + horizon_us < times.get(row["site"], row["period_end"])
+        late = row["period_end"] + horizon_us < reached.get(row["site"], row["period_end"])
         if late or (last is not None and last["payload"] == payload):
             continue
         revision = 1 if last is None else last["revision"] + 1

@@ -15,10 +15,10 @@ import polars as pl
 from streams import topology
 from streams.core.alert.enrich import effective
 from streams.core.context import Context, Memo
-from streams.core.correlate import clock, intake, lifecycle, tell
+from streams.core.correlate import clock, intake, lifecycle, tell, unheard
 from streams.core.correlate.links import Links, equipment
 from streams.core.correlate.members import regroup, regroup_all
-from streams.core.correlate.repairs import ended, repairs
+from streams.core.correlate.repairs import ended, lapse, repairs
 from streams.core.correlate.tables import (
     EVIDENCE,
     EVIDENCE_TABLE,
@@ -36,10 +36,10 @@ from streams.core.correlate.weights import DEFAULT, Weights
 from streams.core.sequence.part import Outcome, Sequences
 from streams.core.sequence.rule import Sequence
 from streams.core.stage import OPEN_INCIDENTS, Moment, Result, Tables
-from streams.core.times import DAY_US, HOUR_US, SECOND_US
+from streams.core.times import HOUR_US, SECOND_US
 
 DISORDER_US: Final = 60 * SECOND_US
-HORIZON_US: Final = 35 * DAY_US
+HORIZON_US: Final = intake.HORIZON_US
 # Incidents that are described anew at once after a change of context.
 AT_ONCE: Final = 50
 # Repair times are summed over all closed incidents, in about a fiftieth of this for each.
@@ -95,12 +95,17 @@ class Correlate:
         clock.hear(ledger, frame, moment.now_us)
         times = clock.clocks(ledger, self._disorder_us)
         inside = frame.filter(clock.within(self._horizon_us, before, clock.running(self._disorder_us)))
+        inside = unheard.known(inside, ledger[EVIDENCE_TABLE], before, self._disorder_us, self._horizon_us)
         ledger.counts["beyond_horizon", "evidence"] += frame.height - inside.height
         rows = pl.concat([inside.select(EVIDENCE.names()), self._within(ledger, found.evidence, before)])
         revisions = self._take(ledger, rows, self._teller(context, times, moment))
-        if any(time // HOUR_US != before.get(site, time) // HOUR_US for site, time in times.items()):
+        out: dict[str, pl.DataFrame] = {}
+        start = clock.begun(frame, before)
+        if any(time // HOUR_US != start.get(site, time) // HOUR_US for site, time in times.items()):
+            revisions += unheard.let_go(ledger, times, self._horizon_us)
+            out = self._lapsing(ledger, start, times, moment)
             clock.forget(ledger, times, self._horizon_us, self._links.near_us)
-        return self._result(ledger, revisions, found, moment, {})
+        return self._result(ledger, revisions, found, moment, out)
 
     def timer(self, state: Tables, context: Context, moment: Moment) -> Result:
         """Close what is over while nothing comes; follow the context; sum up repair times."""
@@ -128,6 +133,16 @@ class Correlate:
             return {}
         ledger.remember(flow_key, None)
         return {topology.KPI.name: repairs(ledger, times, self._horizon_us, moment.now_us)}
+
+    def _lapsing(
+        self, ledger: Ledger, before: Mapping[str, int], times: Mapping[str, int], moment: Moment
+    ) -> dict[str, pl.DataFrame]:
+        """Repair times before months get beyond the horizon: event time may leap over that between two timer calls."""
+        if not lapse(before, times, self._horizon_us):
+            return {}
+        flow_key, _ = ledger.task()
+        ledger.remember(flow_key, None)
+        return {topology.KPI.name: repairs(ledger, times, self._horizon_us, moment.now_us, before)}
 
     def _within(self, ledger: Ledger, rows: pl.DataFrame, times: Mapping[str, int]) -> pl.DataFrame:
         """What of evidence that was made here is not beyond the horizon; the rest is counted."""
