@@ -77,7 +77,8 @@ def first_out(members: Sequence[Row], weights: Weights) -> Candidate:
 def upstream(members: Sequence[Row], nearby: Sequence[Row], assets: Assets, weights: Weights) -> list[Candidate]:
     """Earlier evidence on what feeds an asset of the incident: * step for each further step up.
 
-    Of a chain only its head: what itself has evidence upstream of it is no candidate. `nearby`: transitions of alarms.
+    Of a chain only its head: what itself has evidence upstream of it is no candidate. `nearby`: transitions of
+    alarms; members of other incidents are not among them.
     """
     within_us, step = weights.span_us("upstream", "within"), weights.share("upstream", "step")
     firsts: dict[str, Row] = {}
