@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from streams import topology
+from streams.core.correlate.lifecycle import Told
+from streams.core.correlate.tell import records
 from tests.core.correlate_scene import DAY, MINUTE, Row, Run, alert, event
 
 DAYS = DAY / MINUTE
@@ -90,3 +92,9 @@ def test_a_leap_of_event_time_tells_months_first() -> None:
         run.rest()
         told = [row for row in run.records[topology.KPI.name] if row["period_id"] == "2026-09"]
         assert [row["excluded_events"] for row in told] == [1, 1]
+
+
+def test_what_a_release_without_repairs_told_can_be_written() -> None:
+    """The field is a list that is never null in the contract."""
+    (row,) = records([(Told("site-1", "i", 2, "closed", payload='{"message": "m."}'), "closed")], 0).to_dicts()
+    assert row["repairs"] == []

@@ -225,6 +225,7 @@ def records(revisions: Sequence[Revision], now_us: int) -> pl.DataFrame:
 
 def _record(told: Told, reason: str, now_us: int) -> dict[str, Any]:
     return {
+        "repairs": [],  # what a release without them has told
         **json.loads(told.payload),
         "incident_id": told.incident_id,
         "revision": told.revision,
