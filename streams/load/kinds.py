@@ -64,12 +64,13 @@ def unlike(kind: str, records: pl.DataFrame, there: pl.DataFrame) -> pl.DataFram
     if there.is_empty():
         return records
     schema = contracts.load(KINDS[kind].name).schema
+    # What the file does not tell is sent as the default; the default of a map has no entries, and is a list of them here.
     told = records.with_columns(
-        pl.lit(part.get("default"), there.schema[part["name"]]).alias(part["name"])
+        pl.lit([] if part.get("default") == {} else part.get("default"), there.schema[part["name"]]).alias(part["name"])
         for part in schema["fields"]
-        if part["name"] not in records.columns and not isinstance(part.get("default"), dict)
+        if part["name"] not in records.columns
     ).with_row_index("_at")
-    names = [part["name"] for part in schema["fields"] if part["name"] in told.columns]
+    names = [part["name"] for part in schema["fields"]]
     texts = [_text(name, there.schema[name]) for name in names]
     same = told.select("_at", *texts).join(there.select(texts), on=names, how="semi", nulls_equal=True)
     return records.filter(~pl.int_range(pl.len()).is_in(same["_at"].implode()))
