@@ -1,8 +1,8 @@
 """`plantweave context load KIND FILE --mapping M`. Enters: settings, arguments. Leaves: records sent, and a report.
 
 Exit code 0: every row was taken; 3: some were refused, the report says which and what to do, the others are loaded;
-1: the file, the key or the broker cannot be used; 2: the mapping file or the command is wrong. After 1 and 2 nothing is
-loaded.
+1: the file, the key or the broker cannot be used, also where the file gives no row at all; 2: the mapping file or the
+command is wrong. After 1 and 2 nothing is loaded.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Report:
             f"{count['repeated']} repeated, {count['unchanged']} unchanged, {count['skipped']} skipped"
         )
         texts = f"  {count['texts_left_out']} texts left out, as they may name persons; `clear = true` would keep them"
+        absent = f"  columns that the file lacks (optional): {', '.join(self.of.absent)}"
         refused = self.of.refused
         told = [
             f"  row {row}{'' if field is None else ', ' + field}: {'' if value is None else repr(value) + ' '}"
@@ -66,21 +67,24 @@ class Report:
             for row, field, value, problem, remedy in refused.head(SHOWN).iter_rows()
         ]
         more = [f"  and {refused.height - SHOWN} more; --report FILE writes all of them"]
-        lines = [head, *([texts] if count["texts_left_out"] else []), *told, *(more if refused.height > SHOWN else [])]
-        return "\n".join(lines)
+        notes = [*([texts] if count["texts_left_out"] else []), *([absent] if self.of.absent else [])]
+        return "\n".join([head, *notes, *told, *(more if refused.height > SHOWN else [])])
 
     def line(self) -> str:
         """For programs."""
-        return json.dumps({"kind": self.kind, **self.counts(), "loaded": self.sent})
+        absent = list(self.of.absent)
+        return json.dumps({"kind": self.kind, **self.counts(), "absent_columns": absent, "loaded": self.sent})
 
 
-def load(settings: Settings, kind: str, file: Path, mapping_file: Path, dry_run: bool) -> Report:
-    """Load a file, or only say what would be loaded.
+def load(
+    settings: Settings, kind: str, file: Path, mapping_file: Path, dry_run: bool, year: int | None = None
+) -> Report:
+    """Load a file, or only say what would be loaded; `year` is that of times that tell none.
 
     Raises MappingFaults, FileFault, KeyFault, NotSent, OSError; nothing is sent then.
     """
     topic = kinds.KINDS[kind]
-    said = mapped(kind, mapping_file)
+    said = mapped(kind, mapping_file, year)
 
     def known() -> pl.DataFrame:
         return asyncio.run(_there(settings, topic)) if topic in topology.CONTEXT else pl.DataFrame()
@@ -105,6 +109,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("kind", choices=list(kinds.KINDS), help="what the rows are")
     command.add_argument("file", type=Path, help="CSV, JSON, JSON lines, Zeek log or lines; also compressed by gzip")
     command.add_argument("--mapping", type=Path, required=True, help="TOML file: which column makes which field")
+    command.add_argument("--year", type=int, help="year of times that tell none, as those of syslog")
     command.add_argument("--dry-run", action="store_true", help="send nothing, only report")
     command.add_argument("--report", type=Path, help="write what was refused to this file (JSON lines)")
     command.add_argument("--json", action="store_true", help="report as one JSON object")
@@ -114,7 +119,7 @@ def told(settings: Settings, given: argparse.Namespace) -> tuple[str, int]:
     """Run the command; what to print, and its exit code. Raises what `load` raises."""
     if given.report is not None:
         given.report.write_text("")  # before anything is sent: a folder that is not there is told now
-    report = load(settings, given.kind, given.file, given.mapping, given.dry_run)
+    report = load(settings, given.kind, given.file, given.mapping, given.dry_run, given.year)
     if given.report is not None:
         report.of.refused.write_ndjson(given.report)
     return report.line() if given.json else report.text(), SOME_REFUSED if report.of.refused.height else 0

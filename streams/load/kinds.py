@@ -64,7 +64,7 @@ def unlike(kind: str, records: pl.DataFrame, there: pl.DataFrame) -> pl.DataFram
     if there.is_empty():
         return records
     schema = contracts.load(KINDS[kind].name).schema
-    # What the file does not tell is sent as the default; the default of a map has no entries, and is a list of them here.
+    # What the file does not tell is sent as the default; that of a map has no entries, and is a list of them here.
     told = records.with_columns(
         pl.lit([] if part.get("default") == {} else part.get("default"), there.schema[part["name"]]).alias(part["name"])
         for part in schema["fields"]

@@ -179,7 +179,7 @@ def test_a_file_that_is_no_mapping_is_refused_with_a_sentence(text: str) -> None
 def test_a_column_that_the_file_lacks_is_named_with_the_nearest_one() -> None:
     """The mapping is right for another export: say so before any row is read."""
     said = mapping.parse('kind = "order"\n[fields]\norder_id = { template = "{Asset}/{Numbr}" }', {"order": FIELDS})
-    assert mapping.missing_columns(said, ["Asset", "Number"]) == [
+    assert mapping.missing_columns(said, ["Asset", "Number"], FIELDS) == [
         "  column 'Numbr': the file has no such column; did you mean 'Number'?"
     ]
 

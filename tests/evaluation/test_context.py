@@ -32,9 +32,9 @@ def recordings() -> Path:
     return folder
 
 
-def taken(kind: str, file: Path, mapping: Path) -> Prepared:
+def taken(kind: str, file: Path, mapping: Path, year: int | None = None) -> Prepared:
     """What the command would send."""
-    return prepare(mapped(kind, mapping), file, lambda: b"k" * 32, pl.DataFrame, NOW)
+    return prepare(mapped(kind, mapping, year), file, lambda: b"k" * 32, pl.DataFrame, NOW)
 
 
 def lines(file: Path) -> list[str]:
@@ -134,7 +134,7 @@ def test_logs_of_zeek_are_taken_line_by_line(
 def test_logons_of_a_server_are_taken_without_the_accounts_in_clear(recordings: Path) -> None:
     """OpenSSH: as many failed and accepted logons as the collection's own event templates count; no account stays."""
     folder = recordings / "loghub"
-    found = taken("access", folder / "OpenSSH_2k.log.gz", BUNDLED / "openssh_auth.toml")
+    found = taken("access", folder / "OpenSSH_2k.log.gz", BUNDLED / "openssh_auth.toml", 2025)
     templates = [row["EventTemplate"] for row in table(folder / "OpenSSH_2k.log_structured.csv.gz")]
     logons = Counter(one.split()[0] for one in templates if one.startswith(("Failed ", "Accepted ")))
     assert counted(found, "kind") == Counter(failed_logon=logons["Failed"], logon=logons["Accepted"])

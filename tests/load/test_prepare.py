@@ -18,6 +18,7 @@ from streams.core.privacy import MARK, pseudonym
 from streams.kafka.avro import codec
 from streams.load import kinds
 from streams.load.command import Report
+from streams.load.formats import FileFault
 from streams.load.key import KeyFault, make_key, read_key
 from streams.load.prepare import Prepared, mapped, prepare
 
@@ -301,9 +302,107 @@ def test_what_happened_has_the_precision_of_its_time_too(tmp_path: Path, time: s
 
 def test_logons_of_a_log_that_was_rotated_keep_their_ids(tmp_path: Path) -> None:
     """Loaded twice, once without the lines that are gone by then, each logon is one event; two tries are two."""
-    mapping = (Path(kinds.__file__).parent / "mappings" / "openssh_auth.toml").read_text()
+    mapping = OPENSSH.replace("[time]\n", "[time]\nyear = 2025\n")
     line = "Dec 10 07:0{}:45 host sshd[5]: Failed {} for invalid user a b from 10.0.0.9 port 22 ssh2\n"
     log = [line.format(0, "password"), line.format(1, "none"), line.format(1, "password"), line.format(2, "password")]
     whole, rest = (prepared(tmp_path, "".join(part), mapping, "access").records["access_id"] for part in (log, log[1:]))
     assert whole.n_unique() == 4
     assert whole.to_list()[1:] == rest.to_list()
+
+
+OPENSSH = (Path(kinds.__file__).parent / "mappings" / "openssh_auth.toml").read_text()
+LOGON = "{} 07:00:45 host sshd[5]: Accepted password for a from 10.0.0.9 port 22 ssh2\n"
+
+
+def test_a_log_without_a_year_is_not_loaded_before_somebody_says_it(tmp_path: Path) -> None:
+    """No year is made up; the one that is said makes the time, that of a leap day included."""
+    assert "tells no year: say in which year the file was written, by --year" in faults(tmp_path, OPENSSH, "", "access")
+    (tmp_path / "file").write_text(LOGON.format("Feb 29"))
+    said = mapped("access", tmp_path / "m.toml", 2024)
+    found = prepare(said, tmp_path / "file", lambda: KEY, pl.DataFrame, NOW).records
+    assert found["event_time"].to_list() == [1_709_190_045_000_000]
+    in_file = OPENSSH.replace("[time]\n", "[time]\nyear = 2025\n")
+    assert (
+        prepared(tmp_path, LOGON.format("Dec 10"), in_file, "access").records["event_time"][0] == 1_765_350_045_000_000
+    )
+    wrong = prepared(tmp_path, LOGON.format("Feb 29"), in_file, "access").refused
+    assert wrong["problem"].to_list() == ["is no time of the form %b %d %H:%M:%S of 2025 in UTC"]
+
+
+def test_a_year_that_cannot_be_meant_is_told(tmp_path: Path) -> None:
+    """As a text, of two digits, or where each time tells its year."""
+    for year in ('"2025"', "25", "true"):
+        assert "write a year from 1990" in faults(
+            tmp_path, f"{OPENSSH}\n".replace("\n[time]", f"\n[time]\nyear = {year}"), "", "access"
+        )
+    assert "time.year: no time of the mapping needs it" in faults(
+        tmp_path, ORDERS.replace("[time]", "[time]\nyear = 2025")
+    )
+
+
+@pytest.mark.parametrize("days", [("Dec 31", "Jan  1"), ("Jan  1", "Dec 31")])
+def test_a_log_over_new_year_is_not_dated_by_one_year(tmp_path: Path, days: tuple[str, str]) -> None:
+    """Half of its lines would be dated a year away, whichever way it is sorted; half a year of one year is none."""
+    mapping = OPENSSH.replace("[time]\n", "[time]\nyear = 2025\n")
+    with pytest.raises(
+        FileFault, match=r"time of row 3 is more than half a year away .* lines of each year by themselves"
+    ):
+        prepared(tmp_path, "".join(map(LOGON.format, (days[0], days[0], days[1]))), mapping, "access")
+    one = "".join(map(LOGON.format, ("Jan  1", "Jun 30", "Dec 29")))
+    assert prepared(tmp_path, one, mapping, "access").records.height == 3
+
+
+NONE_AT_ALL = [
+    ("nr,text,who,day\n", ORDERS, "it has a heading and no rows"),
+    ("nr,text,who,day\n1,,,2026-01-02\n", 'only = { who = ["a", "b"] }\n' + ORDERS, "1 rows .it wants who = 'a' or 'b'"),
+    ("[]", 'file = { format = "json" }\n' + ORDERS, "it holds no objects"),
+    ("\n", 'file = { format = "jsonl" }\n' + ORDERS, "it holds no objects"),
+    ("noise\nnoise\n", OPENSSH.replace("[time]\n", "[time]\nyear = 2025\n"), "file.pattern fits none of its 2 lines"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "mapping", "told"), NONE_AT_ALL)
+def test_a_file_that_gives_no_row_is_no_success(tmp_path: Path, content: str, mapping: str, told: str) -> None:
+    """It is mostly the wrong file, or a wrong mapping."""
+    kind = "access" if mapping.startswith("#") else "work_order"
+    with pytest.raises(FileFault, match=told):
+        prepared(tmp_path, content, mapping, kind)
+
+
+def test_rows_that_are_all_refused_are_rows(tmp_path: Path) -> None:
+    """The report says why each of them was; no column is missed where there is no object to have it."""
+    found = prepared(tmp_path, "{broken\n", 'file = { format = "jsonl" }\n' + ORDERS)
+    assert (found.rows, found.records.height, found.refused["row"].to_list()) == (1, 0, [1])
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_column_that_is_said_to_be_optional_may_be_missing_and_no_other(tmp_path: Path, form: str) -> None:
+    """A small increment has what happened; the report says what is not there, the fault how to allow it."""
+    mapping = f'file = {{ format = "{form}" }}\n' + ORDERS
+    content = "nr,text,day\n1,,2026-01-02\n" if form == "csv" else '{"nr": "1", "text": null, "day": "2026-01-02"}\n'
+    told = faults(tmp_path, mapping, content)
+    assert "column 'who': the file has no such column" in told
+    assert "(if files may lack it: optional = true at fields.actors)" in told
+    mapping = mapping.replace('split = ";"', 'split = ";", optional = true')
+    found = prepared(tmp_path, content, mapping)
+    assert (found.records["actors"].to_list(), found.absent) == ([[]], ("who",))
+    report = Report("work_order", found, sent=True)
+    assert "columns that the file lacks (optional): who" in report.text()
+    assert json.loads(report.line())["absent_columns"] == ["who"]
+    typo = faults(tmp_path, mapping.replace('"day"', '"days"'), content)
+    assert "column 'days': the file has no such column; did you mean 'day'?" in typo
+    assert "'who'" not in typo
+
+
+def test_optional_where_it_cannot_be_is_told(tmp_path: Path) -> None:
+    """An id must be told, a value has no column, and rows are chosen by columns that are there."""
+    wrong = ORDERS.replace('"nr"', '"nr", optional = true').replace('"text"', '"text", optional = "yes"')
+    told = faults(tmp_path, wrong + 'kind = { value = "inspection", optional = true }\n')
+    for problem in (
+        "order_id.optional: the contract needs",
+        "text.optional: write true",
+        "kind.optional: a value needs",
+    ):
+        assert f"fields.{problem}" in told
+    chosen = 'only = { who = ["a"] }\n' + ORDERS.replace('split = ";"', 'split = ";", optional = true')
+    assert "optional" not in faults(tmp_path, chosen, "nr,text,day\n")

@@ -12,8 +12,8 @@ from typing import Final
 
 import polars as pl
 
+from streams.core.load.forms import PRECISIONS
 from streams.core.load.hierarchy import NAMED, reasons
-from streams.core.load.mapping import PRECISIONS
 from streams.core.load.places import claimed
 from streams.core.load.take import PRECISION, REFUSED, ROW
 from streams.core.times import DAY_US

@@ -2,30 +2,26 @@
 
 A field takes its text from one place: `column`, `template` ("{Asset}-{#}", # is the row's number) or `value`. Then, in
 this order: what is in `nulls` is nothing; `map` replaces words, `otherwise` stands for all others and for nothing;
-`split` makes a list; `format` and `zone` read a time; `scale` multiplies a number. All faults are told at once.
+`split` makes a list; `format`, `zone` and `year` read a time; `scale` multiplies a number. All faults are told at once.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-import zoneinfo
 from collections.abc import Iterable
 from collections.abc import Mapping as Dict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import polars as pl
 
 from streams.core.load.faults import Faults, MappingFaults, near
+from streams.core.load.forms import time_faults, year_of
 
 FORMATS: Final = ("csv", "json", "jsonl", "zeek", "lines")
 # Formats whose columns are the same in every row.
 HEADED: Final = ("csv", "zeek", "lines")
-PRECISIONS: Final = ("exact", "day", "typed_later")
-# Ways to write a time beside those of strftime.
-ISO: Final = "iso"
-UNIX: Final = {"unix_s": 1_000_000, "unix_ms": 1_000, "unix_us": 1}
 PLACE: Final = re.compile(r"\{([^{}]+)\}")
 ROW_NUMBER: Final = "#"
 
@@ -48,7 +44,8 @@ class Field:
 class Origin:
     """Where a field comes from and how its text is read; see the module. One of column, template and value is set.
 
-    `clear`: a text that the contract marks as personal names nobody, and is kept.
+    `clear`: a text that the contract marks as personal names nobody, and is kept. `year`: that of times that tell none.
+    `optional`: the file may lack its columns.
     """
 
     column: str | None = None
@@ -63,6 +60,8 @@ class Origin:
     precision: str | None = None
     scale: float | None = None
     clear: bool = False
+    year: int | None = None
+    optional: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -90,13 +89,21 @@ class Mapping:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column of the file that it needs, once."""
+        """Every column of the file that it names, once."""
         named = [name for origin in self.fields.values() for name in origin.columns]
         return tuple(dict.fromkeys([*self.only, *named]))
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """Those without which nothing is loaded."""
+        return frozenset(self.only).union(*(one.columns for one in self.fields.values() if not one.optional))
 
-def parse(text: str, kinds: Dict[str, Dict[str, Field]]) -> Mapping:
-    """The mapping that a file says; `kinds` has the contract's fields by kind. Raises MappingFaults."""
+
+def parse(text: str, kinds: Dict[str, Dict[str, Field]], year: int | None = None) -> Mapping:
+    """The mapping that a file says; `kinds` has the contract's fields by kind. Raises MappingFaults.
+
+    `year` is that of times that tell none; it goes before that of the file.
+    """
     try:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as why:
@@ -107,7 +114,8 @@ def parse(text: str, kinds: Dict[str, Dict[str, Field]]) -> Mapping:
     faults = Faults()
     top = faults.known("", said, {"kind", "file", "only", "nulls", "time", "fields"})
     file = faults.known("file.", top.get("file", {}), {"format", "separator", "pattern", "encoding", "decimal"})
-    time = faults.known("time.", top.get("time", {}), {"format", "zone", "precision"})
+    time = faults.known("time.", top.get("time", {}), {"format", "zone", "precision", "year"})
+    time |= {} if year is None else {"year": year}
     nulls = faults.texts("nulls", top.get("nulls", [""]))
     only = {name: faults.texts(f"only.{name}", words) for name, words in faults.table("only", top).items()}
     fields = kinds[kind]
@@ -122,24 +130,34 @@ def parse(text: str, kinds: Dict[str, Dict[str, Field]]) -> Mapping:
     missing = [name for name, one in fields.items() if one.required and name not in origins]
     for name in sorted(set(missing) - set(faults.places)):
         faults.add(f"fields.{name}", f"{kind} needs it: say where it comes from")
+    if "year" in time and not faults.lines and all(one.year is None for one in origins.values()):
+        faults.add("time.year", "no time of the mapping needs it, as each tells its year: leave year (or --year) out")
     mapping = _file(faults, file, Mapping(kind, only=only, fields=origins))
     if faults.lines:
         raise MappingFaults(faults.lines)
     return mapping
 
 
-def missing_columns(mapping: Mapping, columns: Iterable[str]) -> list[str]:
+def missing_columns(mapping: Mapping, columns: Iterable[str], fields: Dict[str, Field]) -> list[str]:
     """What the mapping needs and the file does not have, each with the nearest name that it has."""
     there = list(columns)
     return [
-        f"  column {name!r}: the file has no such column{near(name, there)}"
+        f"  column {name!r}: the file has no such column{near(name, there)}{_option(mapping, name, fields)}"
         for name in mapping.columns
-        if name not in there
+        if name in mapping.needed and name not in there
     ]
 
 
+def _option(mapping: Mapping, column: str, fields: Dict[str, Field]) -> str:
+    """How to say that a file may lack a column; nothing helps where `only` or the contract needs it."""
+    drawn = [name for name, one in mapping.fields.items() if column in one.columns and not one.optional]
+    if column in mapping.only or any(fields[name].required for name in drawn):
+        return ""
+    return f" (if files may lack it: optional = true at fields.{' and fields.'.join(drawn)})"
+
+
 _TEXTS: Final[tuple[str, ...]] = ("column", "template", "value", "otherwise", "split", "format", "zone", "precision")
-_KEYS: Final = {*_TEXTS, "nulls", "map", "scale", "clear"}
+_KEYS: Final = {*_TEXTS, "nulls", "map", "scale", "clear", "optional"}
 
 
 def _origin(faults: Faults, one: Field, row: Dict[str, Any], time: Dict[str, Any], nulls: tuple[str, ...]) -> Origin:
@@ -162,23 +180,29 @@ def _origin(faults: Faults, one: Field, row: Dict[str, Any], time: Dict[str, Any
     clear = row.get("clear", False)
     if not isinstance(clear, bool) or (clear and one.personal != "text"):
         faults.add(f"{place}.clear", "write true or false, at a free text that may name persons")
+    year = None
     if one.time:
         texts = {**time, **texts}
-        _time_faults(faults, place, texts)
+        year = texts.pop("year", None)
+        year = year_of(faults, place, year, texts) if time_faults(faults, place, texts) else None
     elif {"format", "zone", "precision"} & texts.keys():
         faults.add(place, f"{one.name} is no time: format, zone and precision do not apply")
     own = faults.texts(f"{place}.nulls", row["nulls"]) if "nulls" in row else nulls
-    return Origin(**texts, nulls=own, words=words, scale=None if scale is None else float(scale), clear=clear is True)
+    read = Origin(**texts, nulls=own, words=words, scale=None if scale is None else float(scale), clear=clear is True)
+    return replace(read, year=year, optional=_optional(faults, one, row.get("optional", False), read))
 
 
-def _time_faults(faults: Faults, place: str, texts: Dict[str, str]) -> None:
-    form, zone = texts.get("format", ""), texts.get("zone", "UTC")
-    if form not in (ISO, *UNIX) and "%" not in form:
-        faults.add(f"{place}.format", f"say how times are written: {ISO}, {', '.join(UNIX)}, or such as %Y-%m-%d %H:%M")
-    if zone not in zoneinfo.available_timezones():
-        faults.add(f"{place}.zone", f"{zone!r} is no IANA time zone{near(zone, zoneinfo.available_timezones())}")
-    if texts.get("precision", "exact") not in PRECISIONS:
-        faults.add(f"{place}.precision", f"write one of {', '.join(PRECISIONS)}")
+def _optional(faults: Faults, one: Field, said: Any, origin: Origin) -> bool:
+    place = f"fields.{one.name}.optional"
+    if not isinstance(said, bool):
+        faults.add(place, "write true or false")
+    elif said and origin.value is not None:
+        faults.add(place, "a value needs no column: leave optional out")
+    elif said and one.required and origin.otherwise is None:
+        faults.add(
+            place, "the contract needs the field: leave optional out, or say by otherwise what stands for nothing"
+        )
+    return said is True
 
 
 def _file(faults: Faults, file: Dict[str, Any], mapping: Mapping) -> Mapping:

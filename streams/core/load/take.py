@@ -15,7 +15,8 @@ from typing import Final
 import polars as pl
 
 from streams.core.load import persons
-from streams.core.load.mapping import ISO, PLACE, ROW_NUMBER, UNIX, Field, Mapping, Origin
+from streams.core.load.forms import ISO, UNIX
+from streams.core.load.mapping import PLACE, ROW_NUMBER, Field, Mapping, Origin
 
 # `row` is the number of the row in the file, from 1 on, without headings; `value` is null where it may name a person.
 REFUSED: Final = pl.Schema(
@@ -166,6 +167,8 @@ def _time(text: pl.Series, origin: Origin) -> pl.Series:
     if form == ISO:
         zone = zoneinfo.ZoneInfo(origin.zone)
         return pl.Series(text.name, [None if one is None else _iso(one, zone) for one in text], pl.Int64)
+    if origin.year is not None:
+        form, text = f"%Y {form}", pl.select(pl.format("{} {}", pl.lit(origin.year), text)).to_series()
     naive = text.str.to_datetime(form, time_unit="us", strict=False)
     if OFFSET.search(form):
         return naive.to_physical()
@@ -226,7 +229,8 @@ def _unreadable(one: Field, origin: Origin) -> str:
     if origin.words is not None:
         return "is none of the words of map, and there is no otherwise"
     if one.time:
-        return f"is no time of the form {origin.format} in {origin.zone}"
+        year = "" if origin.year is None else f" of {origin.year}"
+        return f"is no time of the form {origin.format}{year} in {origin.zone}"
     if isinstance(one.dtype, pl.List):
         return "is no list of what belongs there"
     return "is neither yes nor no" if one.dtype == pl.Boolean() else "is no number that fits"
