@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,10 +44,22 @@ def text() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
+def names(part: Any) -> Iterator[str]:
+    """The fields of a contract, those of records inside it too."""
+    if isinstance(part, list):
+        for each in part:
+            yield from names(each)
+    elif isinstance(part, dict):
+        for field in part.get("fields", ()):
+            yield field["name"]
+            yield from names(field["type"])
+        yield from names(part.get("items"))
+
+
 def test_the_names_on_the_page_exist(text: str) -> None:
     """Whatever it sets in code is a field, topic, service, setting, state, reason or file."""
     contracts = [json.loads(path.read_text()) for path in (ROOT / "schemas").glob("[0-9]*/*.avsc")]
-    known = {field["name"] for contract in contracts for field in contract["fields"]} | WORDS | OTHERS
+    known = {name for contract in contracts for name in names(contract)} | WORDS | OTHERS
     known |= {topic.name for topic in topology.topics()} | {stage.name for stage in topology.STAGES}
     known |= {PREFIX + field.name.upper() for field in fields(Settings)}
     known |= {told for told, _ in lifecycle.TRANSITIONS.values()} | {why for _, why in lifecycle.TRANSITIONS.values()}
