@@ -135,17 +135,16 @@ def _read(said: Mapping, fields: dict[str, Field], file: Path, secret: bytes | N
     # Nothing is known of the members of objects where no object is.
     if (seen or said.format in mapping.HEADED) and (faults := mapping.missing_columns(said, seen, fields)):
         raise MappingFaults(faults)
-    if found.rows == found.left_out:
+    # An export of a day on which nothing happened has a heading, and is right.
+    if found.rows == found.left_out and found.rows + found.unmatched:
         raise FileFault(f"{file}: {_nothing(said, found)}; nothing is loaded")
     found.absent = tuple(name for name in said.columns if seen and name not in seen)
     return found
 
 
 def _nothing(said: Mapping, found: _Read) -> str:
-    """Why a file that is not empty gives no row: it looks like success, and is mostly a wrong file or mapping."""
+    """Why nothing of what is in a file counts: it looks like success, and is mostly a wrong file or mapping."""
     if found.rows:
         words = ", ".join(f"{name} = {' or '.join(map(repr, words))}" for name, words in said.only.items())
         return f"`only` skips all of its {found.rows} rows (it wants {words}); is it the right file?"
-    if said.format == "lines":
-        return f"file.pattern fits none of its {found.unmatched} lines; correct the pattern, or name the right file"
-    return "it has a heading and no rows" if said.format in mapping.HEADED else "it holds no objects"
+    return f"file.pattern fits none of its {found.unmatched} lines; correct the pattern, or name the right file"

@@ -353,20 +353,24 @@ def test_a_log_over_new_year_is_not_dated_by_one_year(tmp_path: Path, days: tupl
 
 
 NONE_AT_ALL = [
-    ("nr,text,who,day\n", ORDERS, "it has a heading and no rows"),
     ("nr,text,who,day\n1,,,2026-01-02\n", f'only = {{ who = ["a"] }}\n{ORDERS}', "1 rows .it wants who = 'a'"),
-    ("[]", 'file = { format = "json" }\n' + ORDERS, "it holds no objects"),
-    ("\n", 'file = { format = "jsonl" }\n' + ORDERS, "it holds no objects"),
     ("noise\nnoise\n", OPENSSH.replace("[time]\n", "[time]\nyear = 2025\n"), "file.pattern fits none of its 2 lines"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "mapping", "told"), NONE_AT_ALL)
-def test_a_file_that_gives_no_row_is_no_success(tmp_path: Path, content: str, mapping: str, told: str) -> None:
+def test_a_file_of_which_nothing_counts_is_no_success(tmp_path: Path, content: str, mapping: str, told: str) -> None:
     """It is mostly the wrong file, or a wrong mapping."""
     kind = "access" if mapping.startswith("#") else "work_order"
     with pytest.raises(FileFault, match=told):
         prepared(tmp_path, content, mapping, kind)
+
+
+@pytest.mark.parametrize(("content", "form"), [("nr,text,who,day\n", "csv"), ("[]", "json"), ("\n", "jsonl")])
+def test_an_export_that_has_nothing_to_tell_is_right(tmp_path: Path, content: str, form: str) -> None:
+    """There are days on which nothing happens: no row, no fault."""
+    found = prepared(tmp_path, content, f'file = {{ format = "{form}" }}\n{ORDERS}')
+    assert (found.rows, found.records.height, found.refused.height) == (0, 0, 0)
 
 
 def test_rows_that_are_all_refused_are_rows(tmp_path: Path) -> None:
