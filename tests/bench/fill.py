@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streams.topology import RAW_BATCH, RAW_READING, SIGNAL
+from streams.topology import LABELS, RAW_BATCH, RAW_READING, SIGNAL
 from tests.bench.messages import marker, messages, schema
 from tests.bench.shapes import BATCH, PARTITIONS, SHAPES, SIGNALS, Readings, Shape, dictionary, readings
 
@@ -80,7 +80,9 @@ def fill(bootstrap: str, shape: Shape, count: int) -> float:
     began = time.monotonic()
     topic = input_topic(shape, count)
     create_topics(bootstrap, {topic: {}})
-    create_topics(bootstrap, {dictionary_topic(shape, count): {"cleanup.policy": "compact"}})
+    # Of the context that labels alerts only the dictionary has records: nothing here is an alert.
+    context = [prefix(shape, count) + each.name for each in LABELS]
+    create_topics(bootstrap, {name: {"cleanup.policy": "compact"} for name in context})
     write_dictionary(bootstrap, dictionary_topic(shape, count))
     producer = _producer(bootstrap, shape)
     everything = readings(count)
