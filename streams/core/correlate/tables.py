@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 import polars as pl
 
-from streams.core.stage import Change, Table, Tables, apply, combine
+from streams.core import ledger
+from streams.core.stage import Table, Tables
 
 _TEXT: Final = pl.String()
 _TIME: Final = pl.Int64()
@@ -178,31 +178,11 @@ def without(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
     return frame.join(keys, on=list(KEY), how="anti", maintain_order="left")
 
 
-class Ledger:
-    """Tables as they stand within one step, the changes that led there, and what was counted on the way."""
+class Ledger(ledger.Ledger):
+    """The tables of this stage within one step."""
 
     def __init__(self, state: Tables) -> None:
-        self.frames = {table.name: state[table.name] for table in TABLES}
-        self.changes: dict[str, Change] = {}
-        self.counts: Counter[tuple[str, str]] = Counter()
-
-    def __getitem__(self, table: Table) -> pl.DataFrame:
-        return self.frames[table.name]
-
-    def upsert(self, table: Table, rows: pl.DataFrame) -> None:
-        """Write rows with the table's columns."""
-        if rows.height:
-            self._change(table, Change(upsert=rows.select(table.schema.names())))
-
-    def delete(self, table: Table, keys: pl.DataFrame) -> None:
-        """Remove the rows with these keys."""
-        if keys.height:
-            self._change(table, Change(delete=keys.select(table.key)))
-
-    def _change(self, table: Table, change: Change) -> None:
-        name = table.name
-        self.frames[name] = apply(table, self.frames[name], change)
-        self.changes[name] = combine(table, self.changes[name], change) if name in self.changes else change
+        super().__init__(TABLES, state)
 
     def task(self) -> tuple[int | None, int | None]:
         """(flow_key, repairs_since_us) of the task's row."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 import polars as pl
 
+from streams.core import ledger
 from streams.core.frames import ID
 from streams.core.kpi.elements import SLICE
 from streams.core.kpi.periods import KEY, PAYLOAD
 from streams.core.kpi.readings import READINGS
-from streams.core.stage import Change, Table, Tables, apply, combine
+from streams.core.stage import Change, Table, Tables
 
 # What came since it was last settled (see kpi_intake): state and counter readings; who spoke, and when. `batch` is the
 # processing time of the chunk.
@@ -84,22 +84,11 @@ TABLES: Final = (
 )
 
 
-class Ledger:
-    """Tables as they stand within one step, the changes that led there, and what was counted on the way."""
+class Ledger(ledger.Ledger):
+    """The tables of this stage within one step."""
 
     def __init__(self, state: Tables) -> None:
-        self.frames = {table.name: state[table.name] for table in TABLES}
-        self.changes: dict[str, Change] = {}
-        self.counts: Counter[tuple[str, str]] = Counter()
-
-    def __getitem__(self, table: Table) -> pl.DataFrame:
-        return self.frames[table.name]
-
-    def change(self, table: Table, change: Change) -> None:
-        """Apply `change` to `table` and remember it."""
-        name = table.name
-        self.frames[name] = apply(table, self.frames[name], change)
-        self.changes[name] = combine(table, self.changes[name], change) if name in self.changes else change
+        super().__init__(TABLES, state)
 
     @property
     def floor_us(self) -> int | None:

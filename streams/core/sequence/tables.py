@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 import polars as pl
 
+from streams.core import ledger
 from streams.core.correlate.tables import EVIDENCE, KEY
-from streams.core.stage import Change, Table, Tables, apply, combine
+from streams.core.stage import Table, Tables
 
 # Of a piece of evidence what patterns look at, and what the alert says of its last step.
 KEPT: Final = pl.Schema(
@@ -50,31 +50,11 @@ SEEN_TABLE: Final = Table("sequence_seen", SEEN, ("one",))
 TABLES: Final = (KEPT_TABLE, MATCH_TABLE, SITE_TABLE, SEEN_TABLE)
 
 
-class Book:
-    """Tables as they stand within one step, the changes that led there, and what was counted on the way."""
+class Book(ledger.Ledger):
+    """The tables of this stage within one step."""
 
     def __init__(self, state: Tables) -> None:
-        self._frames = {table.name: state[table.name] for table in TABLES}
-        self.changes: dict[str, Change] = {}
-        self.counts: Counter[tuple[str, str]] = Counter()
-
-    def __getitem__(self, table: Table) -> pl.DataFrame:
-        return self._frames[table.name]
-
-    def upsert(self, table: Table, rows: pl.DataFrame) -> None:
-        """Write rows with the table's columns."""
-        if rows.height:
-            self._change(table, Change(upsert=rows.select(table.schema.names())))
-
-    def delete(self, table: Table, keys: pl.DataFrame) -> None:
-        """Remove the rows with these keys."""
-        if keys.height:
-            self._change(table, Change(delete=keys.select(table.key)))
-
-    def _change(self, table: Table, change: Change) -> None:
-        name = table.name
-        self._frames[name] = apply(table, self._frames[name], change)
-        self.changes[name] = combine(table, self.changes[name], change) if name in self.changes else change
+        super().__init__(TABLES, state)
 
     def seen(self) -> tuple[int | None, int | None]:
         """(assets_key, context_key) that matches were last compared with."""
