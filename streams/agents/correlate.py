@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from streams import topology
 from streams.agents import service_of, texts
@@ -13,8 +15,9 @@ from streams.core.correlate.weights import parse as parse_weights
 from streams.core.sequence import rule
 from streams.core.sequence.rule import Sequence
 from streams.kafka.service import Service
-from streams.settings import Settings
+from streams.settings import PREFIX, Settings
 
+T = TypeVar("T")
 RULES = Path(__file__).resolve().parents[1] / "rules"
 BUNDLED = RULES / "incidents" / "links.toml"
 CAUSES = RULES / "incidents" / "causes.toml"
@@ -22,25 +25,25 @@ CAUSES = RULES / "incidents" / "causes.toml"
 
 def links(settings: Settings) -> Links:
     """The links of `incident_links_file`, or the bundled ones. Raises LinkFaults with every fault."""
-    path = Path(settings.incident_links_file) if settings.incident_links_file else BUNDLED
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except LinkFaults as why:
-        raise LinkFaults(tuple(f"{path}: {fault}" for fault in why.faults)) from why
-    except (OSError, UnicodeDecodeError) as why:
-        raise LinkFaults((f"{path}: {why}; make it a readable file, or set PLANTWEAVE_INCIDENT_LINKS_FILE",)) from why
+    return _parsed(settings.incident_links_file, BUNDLED, "INCIDENT_LINKS_FILE", parse, LinkFaults)
 
 
 def weights(settings: Settings) -> Weights:
     """The weights of `incident_causes_file`, or the bundled ones. Raises WeightFaults with every fault."""
-    path = Path(settings.incident_causes_file) if settings.incident_causes_file else CAUSES
+    return _parsed(settings.incident_causes_file, CAUSES, "INCIDENT_CAUSES_FILE", parse_weights, WeightFaults)
+
+
+def _parsed(
+    given: str, bundled: Path, setting: str, read: Callable[[str], T], fault: type[LinkFaults | WeightFaults]
+) -> T:
+    """What `read` makes of the file `given`, or of the `bundled` one; each fault is told with the file."""
+    path = Path(given) if given else bundled
     try:
-        return parse_weights(path.read_text(encoding="utf-8"))
-    except WeightFaults as why:
-        raise WeightFaults(tuple(f"{path}: {fault}" for fault in why.faults)) from why
+        return read(path.read_text(encoding="utf-8"))
+    except (LinkFaults, WeightFaults) as why:
+        raise fault(tuple(f"{path}: {each}" for each in why.faults)) from why
     except (OSError, UnicodeDecodeError) as why:
-        told = f"{path}: {why}; make it a readable file, or set PLANTWEAVE_INCIDENT_CAUSES_FILE"
-        raise WeightFaults((told,)) from why
+        raise fault((f"{path}: {why}; make it a readable file, or set {PREFIX}{setting}",)) from why
 
 
 def sequences(settings: Settings) -> list[Sequence]:
