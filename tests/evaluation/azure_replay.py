@@ -33,6 +33,7 @@ from streams.kafka.embedded.node import EmbeddedKafka, EmbeddedKafkaError
 from streams.load.publish import NotSent, publish
 from streams.plant.publish import Publisher
 from streams.settings import Settings
+from tests.evaluation.replay_broker import log_ends
 from tests.evaluation.replay_core import CHUNK, NOW_US, frame
 from tests.evaluation.scenario import SECOND_US, ReplayFailure, Row, as_received
 
@@ -55,7 +56,6 @@ STALL_S: Final = 120.0
 # So long after the last record, with nothing left to read, nothing more is due.
 QUIET_S: Final = 5.0
 SAY_EVERY_S: Final = 5.0
-LOG_LINES: Final = 12
 Loaded = Mapping[str, pl.DataFrame]
 Say = Callable[[str], None]
 
@@ -131,16 +131,10 @@ def through_services(loaded: Loaded, own: Mapping[str, str | int], folder: Path,
             fleet.start(name, ["worker", name], given)
         return year.play()
     except ReplayFailure as why:
-        ends = (f"--- {name}\n" + "\n".join(_log(folder, name)) for name in SERVICES)
-        raise ReplayFailure("\n".join([str(why), *ends])) from why
+        raise ReplayFailure(f"{why}\n{log_ends(folder, SERVICES)}") from why
     finally:
         feed.close()
         fleet.stop()
-
-
-def _log(folder: Path, name: str) -> list[str]:
-    path = folder / f"{name}.log"
-    return path.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
 
 
 class _Year:

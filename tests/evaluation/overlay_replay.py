@@ -26,6 +26,7 @@ from streams.plant.publish import Publisher
 from streams.settings import Settings
 from tests.evaluation.overlay_context import Overlay
 from tests.evaluation.overlay_plant import SITE
+from tests.evaluation.replay_broker import log_ends
 from tests.evaluation.scenario import SECOND_US, ReplayFailure, Row
 from tests.pictures.chain import Chain
 
@@ -59,7 +60,6 @@ LIMIT_S: Final = 240.0
 # So long after the last record, with nothing left to read, nothing more is due: an alert that stands at the end of what
 # is old rings when nothing more has come for 5 s.
 QUIET_S: Final = 8.0
-LOG_LINES: Final = 12
 
 
 @dataclass
@@ -151,16 +151,10 @@ def _run(overlay: Overlay, given: Mapping[str, str | int], folder: Path) -> Play
         played.raw = _raw(settings)
         return played
     except ReplayFailure as why:
-        ends = (f"--- {name}\n" + "\n".join(_log(folder, name)) for name in SERVICES)
-        raise ReplayFailure("\n".join([str(why), *ends])) from why
+        raise ReplayFailure(f"{why}\n{log_ends(folder, SERVICES)}") from why
     finally:
         feed.close()
         fleet.stop()
-
-
-def _log(folder: Path, name: str) -> list[str]:
-    path = folder / f"{name}.log"
-    return path.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
 
 
 def _deliver(publisher: Publisher) -> None:

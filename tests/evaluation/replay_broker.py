@@ -6,7 +6,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -147,7 +147,14 @@ def _collect(feed: Feed, fleet: Fleet, scenario: Scenario, publisher: Publisher,
 def _told(fleet: Fleet, stage: str, folder: Path) -> str:
     """State, lag and last log lines of each service: what to look at where nothing comes."""
     lines = [f"{line.name}: {line.state}, lag {line.lag}" for line in fleet.lines]
-    for name in ("validate", stage):
-        log = (folder / f"{name}.log").read_text("utf-8", errors="replace")
+    return "\n".join([*lines, log_ends(folder, ("validate", stage))])
+
+
+def log_ends(folder: Path, names: Sequence[str]) -> str:
+    """The last lines of what these services logged, each below its name; nothing below one that never began."""
+    lines: list[str] = []
+    for name in names:
+        path = folder / f"{name}.log"
+        log = path.read_text("utf-8", errors="replace") if path.exists() else ""
         lines += [f"--- {name}", *log.splitlines()[-LOG_LINES:]]
     return "\n".join(lines)
